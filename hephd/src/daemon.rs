@@ -1,0 +1,236 @@
+//! One daemon's life: take the store, bind, say that it is ready, serve,
+//! stop without losing anything.
+
+use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::Arc, time::Duration};
+
+use rustix::{fs::Mode as FileMode, process::umask};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    args::{Config, Mode},
+    clock::rfc3339,
+    error::{Code, Error, Result},
+    hub::{self, Hub},
+    id::{EntityId, OwnerId},
+    machine::Machine,
+    port,
+    replica::Replica,
+    rpc::{self, methods::Daemon, status::Health},
+    spoke,
+    store::{Birth, Store, file},
+};
+
+/// All that a daemon holds before it starts to serve.
+struct Bound {
+    config: Config,
+    machine: Machine,
+    store: Store,
+    socket: UnixListener,
+    http: Option<TcpListener>,
+    _lock: file::StoreLock,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Everything that keeps it from starting, each naming its thing.
+pub fn run(config: Config) -> Result<()> {
+    refuse_what_is_not_here_yet(&config)?;
+    umask(FileMode::from_raw_mode(0o077));
+    // Only fails where one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let bound = bind(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Error::internal)?;
+    let served = runtime.block_on(serve(bound));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+/// Flags of the contract whose work is still to come are refused rather than
+/// accepted and ignored where ignoring them would be dangerous.
+fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
+    let refuse = |what: &str, hint: &str| Err(Error::new(Code::ConfigInvalid, what, hint));
+    if config.mode == Mode::Client {
+        return refuse(
+            "this version has no --mode client yet",
+            "run a replica instead: hephd --mode local --hub-url URL",
+        );
+    }
+    if config.mode == Mode::Server && config.oidc {
+        return refuse(
+            "this version cannot verify tokens yet, so it does not start with --oidc-issuer",
+            "serve on 127.0.0.1 without it, or say --insecure-no-auth on a network you trust",
+        );
+    }
+    Ok(())
+}
+
+fn bind(config: Config) -> Result<Bound> {
+    let machine = Machine::this();
+    if config.db_is_default {
+        file::make_private_folder(file::folder(&config.db))?;
+    }
+    file::check_place(&config.db)?;
+    if config.existing_store && !config.db.exists() {
+        return Err(crate::store::missing(&config.db));
+    }
+    let lock = file::StoreLock::take(&config.db)?;
+    let store = open_or_create(&config, &machine)?;
+    let socket = rpc::server::bind(&config.socket)?;
+    let http = match config.mode {
+        // hephd itself is restarted until the port is free: exit 1.
+        Mode::Server => Some(port::listen(config.http_addr).map_err(Error::after_attempt)?),
+        _ => None,
+    };
+    Ok(Bound { config, machine, store, socket, http, _lock: lock })
+}
+
+fn open_or_create(config: &Config, machine: &Machine) -> Result<Store> {
+    if !config.db.exists() {
+        let birth = match (&config.owner_id, &config.hub_url) {
+            (Some(owner), _) => Birth::Owned(owner.clone()),
+            (None, Some(_)) => Birth::Joining,
+            (None, None) => Birth::Minting,
+        };
+        Store::create(&config.db, &birth, &machine.entropy)?;
+    }
+    let store = Store::open(&config.db, machine)?;
+    if let Some(owner) = &config.owner_id {
+        store.adopt(owner).map_err(|_| other_owner(&config.db, owner, &store))?;
+    }
+    if config.mode == Mode::Server {
+        store.set_meta("role", "hub")?;
+    }
+    Ok(store)
+}
+
+fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
+    let has = store.owner().ok().flatten().map_or_else(String::new, |owner| owner.to_string());
+    Error::new(
+        Code::OwnerMismatch,
+        format!("{} belongs to {has}, not to {wanted}", db.display()),
+        "leave --owner-id out, or give another --db",
+    )
+}
+
+async fn serve(bound: Bound) -> Result<()> {
+    let Bound { config, machine, store, socket, http, _lock } = bound;
+    let (stop, stopping) = watch::channel(false);
+    let replica = Arc::new(Replica::start(store, &config.db, &machine)?);
+    let instance = EntityId::draw(&machine.entropy).to_string();
+    let mut tasks = JoinSet::new();
+
+    let spoke = match &config.hub_url {
+        Some(url) => {
+            let (spoke, task) = spoke::start(
+                Arc::clone(&replica),
+                url.clone(),
+                config.hub_ca.as_deref(),
+                machine.clock.clone(),
+                config.sync_interval,
+                stopping.clone(),
+            )?;
+            tasks.spawn(async move { task.await.map_err(Error::internal) });
+            Some(spoke)
+        }
+        None => None,
+    };
+    if let Some(listener) = http {
+        let hub = Hub {
+            replica: Arc::clone(&replica),
+            instance: instance.clone(),
+            clock: machine.clock.clone(),
+        };
+        tasks.spawn(hub::serve(listener, Arc::new(hub), stopping.clone()));
+    }
+    let health = health(&config, &machine, instance);
+    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
+    tasks.spawn(rpc::server::serve(socket, daemon, stopping.clone()));
+
+    announce(&config);
+    let ended = wait_for_the_end(&mut tasks).await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let _ = stop.send(true);
+    while tasks.join_next().await.is_some() {}
+    let _ = std::fs::remove_file(&config.socket);
+    if let Some(replica) = Arc::into_inner(replica) {
+        replica.stop().await;
+    }
+    tracing::info!("stopped");
+    ended
+}
+
+fn health(config: &Config, machine: &Machine, instance: String) -> Health {
+    Health {
+        instance,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        mode: config.mode.as_str().to_owned(),
+        db: config.db.display().to_string(),
+        http_addr: (config.mode == Mode::Server).then(|| config.http_addr.to_string()),
+        started: rfc3339(machine.clock.now_ms()),
+    }
+}
+
+fn announce(config: &Config) {
+    let what = match config.mode {
+        Mode::Server => format!("hub on {}", config.http_addr),
+        _ => config
+            .hub_url
+            .as_ref()
+            .map_or("device without a hub".to_owned(), |url| format!("device of the hub {url}")),
+    };
+    tracing::info!(db = %config.db.display(), socket = %config.socket.display(), "ready: {what}");
+    if config.web_root.is_some() {
+        tracing::warn!("--web-root: this version does not serve the web app yet");
+    }
+    if config.self_update {
+        tracing::warn!("--self-update: this version does not update itself yet");
+    }
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
+}
+
+/// A signal, or a task that should not have ended. Meanwhile the service
+/// manager's watchdog is fed.
+async fn wait_for_the_end(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let feed = sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |limit| limit / 2);
+    let mut feeding = tokio::time::interval(feed);
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            _ = feeding.tick() => {
+                let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            }
+            Some(ended) = tasks.join_next() => return ended.map_err(Error::internal)?,
+        }
+    }
+}
+
+/// Waits until the daemon is told to stop, or is gone.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// `--check-store`: opens and checks, changes nothing that is data.
+///
+/// # Errors
+/// `store_missing`, `not_a_heph_store`, `schema_newer`, `store_corrupt`.
+pub fn check_store(db: &Path) -> Result<()> {
+    file::check_place(db)?;
+    if !db.exists() {
+        return Err(crate::store::missing(db));
+    }
+    Store::open_reader(db, &Machine::this())?.check_integrity()
+}

@@ -1,0 +1,69 @@
+//! The hub's HTTP: one file per endpoint, each a pure answer from the store
+//! and the few lines that carry it.
+
+mod heads;
+mod health;
+mod pull;
+mod push;
+pub mod reply;
+
+use std::{net::TcpListener, sync::Arc};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+use tokio::sync::watch;
+
+pub use self::{
+    heads::answer as answer_heads, pull::answer as answer_pull, push::answer as answer_push,
+};
+use crate::{clock::Clock, daemon::stopped, error::Result, replica::Replica};
+
+/// The most that a request's body may have.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// What the endpoints share.
+#[derive(Debug)]
+pub struct Hub {
+    /// The store.
+    pub replica: Arc<Replica>,
+    /// This process, to those who ask whether it is still the same.
+    pub instance: String,
+    /// For `server_time`.
+    pub clock: Clock,
+}
+
+/// The routes.
+pub fn router(hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/sync/heads", get(heads::handle))
+        .route("/sync/pull", get(pull::handle))
+        .route("/sync/push", post(push::handle))
+        .fallback(reply::not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(hub)
+}
+
+/// Serves until told to stop, then finishes what is in flight.
+///
+/// # Errors
+/// The operating system's.
+pub async fn serve(
+    listener: TcpListener,
+    hub: Arc<Hub>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<()> {
+    listener.set_nonblocking(true).map_err(crate::error::Error::internal)?;
+    let listener =
+        tokio::net::TcpListener::from_std(listener).map_err(crate::error::Error::internal)?;
+    axum::serve(listener, router(hub))
+        .with_graceful_shutdown(async move {
+            stopped(&mut stopping).await;
+        })
+        .await
+        .map_err(crate::error::Error::internal)
+}

@@ -1,0 +1,57 @@
+//! `POST /sync/push`: entries that extend chains, in one durable transaction.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+};
+
+use super::{
+    Hub,
+    reply::{self, Reply},
+};
+use crate::{
+    error::Result,
+    id::OwnerId,
+    store::{
+        Store,
+        oplog::{Appended, MAX_ENTRIES},
+    },
+    sync::{PushBody, PushedBody},
+};
+
+/// Takes a batch whole, or refuses it whole: the inner `Err` is the
+/// protocol's.
+///
+/// # Errors
+/// SQLite's.
+pub fn answer(
+    store: &mut Store,
+    owner: &OwnerId,
+    body: &PushBody,
+) -> Result<Result<PushedBody, Appended>> {
+    match store.append(owner, &body.entries)? {
+        Appended::Done { received, applied } => {
+            Ok(Ok(PushedBody { received, applied, heads: store.heads(owner)? }))
+        }
+        refused => Ok(Err(refused)),
+    }
+}
+
+pub(super) async fn handle(
+    State(hub): State<Arc<Hub>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply {
+    let body = body.map_err(|rejected| reply::bad_body(&rejected))?;
+    let body: PushBody =
+        serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
+    if body.entries.len() > MAX_ENTRIES {
+        return Err(reply::bad_request(&format!("at most {MAX_ENTRIES} entries at a time")));
+    }
+    let owner = hub.replica.owner().await?;
+    match hub.replica.write(move |store| answer(store, &owner, &body)).await? {
+        Ok(pushed) => reply::ok(&pushed),
+        Err(outcome) => Err(reply::refused(outcome)),
+    }
+}

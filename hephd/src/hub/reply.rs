@@ -1,0 +1,120 @@
+//! How answers look. The only user of `StatusCode`.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Code, Error},
+    op::Hash,
+    store::oplog::Appended,
+};
+
+/// An answer, or the failure that stands in its place.
+pub type Reply = Result<Response, Failure>;
+
+/// A failure on its way out.
+#[derive(Debug)]
+pub struct Failure(Box<Response>);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// 200 with a JSON body.
+pub fn ok<T: Serialize>(body: &T) -> Reply {
+    Ok((StatusCode::OK, Json(json!(body))).into_response())
+}
+
+/// 200 with a JSON body that stays the same while the tag does.
+pub fn tagged<T: Serialize>(tag: &Hash, body: &T) -> Reply {
+    Ok((StatusCode::OK, [(header::ETAG, etag(tag))], Json(json!(body))).into_response())
+}
+
+/// 304: nothing has changed.
+pub fn not_modified(tag: &Hash) -> Reply {
+    Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(tag))]).into_response())
+}
+
+fn etag(tag: &Hash) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+fn failure(status: StatusCode, code: &str, message: &str, more: Value) -> Failure {
+    let mut body = json!({ "error": { "code": code, "message": message } });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    Failure(Box::new((status, Json(body)).into_response()))
+}
+
+/// 400: the request cannot be read.
+pub fn bad_request(message: &str) -> Failure {
+    failure(StatusCode::BAD_REQUEST, "bad_request", message, Value::Null)
+}
+
+/// The body could not be taken: too large, not JSON, or cut off.
+pub fn bad_body(rejected: &axum::extract::rejection::BytesRejection) -> Failure {
+    if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let limit = json!({ "limit": super::MAX_BODY_BYTES });
+        return failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "send fewer entries", limit);
+    }
+    bad_request(&rejected.body_text())
+}
+
+/// 503 with a reason.
+pub fn not_ready(message: &str) -> Failure {
+    failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message, Value::Null)
+}
+
+/// 404 for whatever there is not.
+pub async fn not_found() -> Failure {
+    failure(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path", Value::Null)
+}
+
+/// What the protocol refuses, as the spoke understands it.
+pub fn refused(outcome: Appended) -> Failure {
+    match outcome {
+        Appended::NotNext { origin, head } => failure(
+            StatusCode::CONFLICT,
+            "not_next",
+            "the entry does not extend the chain that is known here",
+            json!({ "origin": origin, "head": head }),
+        ),
+        Appended::IdReused(id) => failure(
+            StatusCode::CONFLICT,
+            "id_reused",
+            &format!("op {id} is known here with other bytes"),
+            Value::Null,
+        ),
+        Appended::OwnerMismatch(owner) => failure(
+            StatusCode::CONFLICT,
+            "owner_mismatch",
+            &format!("an op belongs to {owner}"),
+            Value::Null,
+        ),
+        Appended::Malformed(why) => {
+            failure(StatusCode::UNPROCESSABLE_ENTITY, "malformed", &why, Value::Null)
+        }
+        Appended::Done { .. } => Error::internal("a batch was taken and refused").into(),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match error.code {
+            Code::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
+            Code::NoOwnerYet | Code::StoreInUse => StatusCode::SERVICE_UNAVAILABLE,
+            Code::OwnerMismatch => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        tracing::warn!(code = error.code.as_str(), "{}", error.message);
+        failure(status, error.code.as_str(), &error.message, Value::Null)
+    }
+}

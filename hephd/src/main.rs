@@ -1,0 +1,47 @@
+//! hephd: argv in, exit code out.
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser;
+use hephd::{
+    args::{Config, HephdArgs, LogFormat},
+    daemon,
+    error::Result,
+    report,
+};
+
+fn main() -> ExitCode {
+    let args = match HephdArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => return report::usage_failure("hephd", false, &error).into(),
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = report::print_error(&error);
+            error.exit_code().into()
+        }
+    }
+}
+
+fn run(args: &HephdArgs) -> Result<()> {
+    if let Some(db) = &args.check_store {
+        return daemon::check_store(db);
+    }
+    log_to_stderr(args.flags.log_format.unwrap_or(LogFormat::Text));
+    // clap wants --mode wherever --check-store is not given.
+    let Some(mode) = args.mode else { return Ok(()) };
+    let config: Config = args.flags.check(mode)?;
+    daemon::run(config)
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

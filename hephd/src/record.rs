@@ -1,0 +1,162 @@
+//! `LABEL.toml`: what a service was given. heph-ops writes it, and nothing
+//! that stands in it is ever dropped by a later install, a restart or an
+//! update. `heph` reads it to find the daemon.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    args::{Flags, Mode},
+    error::{Code, Error, Result, file},
+    paths,
+};
+
+/// What a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The replica that the others sync with
+    Hub,
+    /// A device's replica
+    Spoke,
+}
+
+impl Role {
+    /// The word in flags, records and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Spoke => "spoke",
+        }
+    }
+
+    /// The mode that a service of this role runs in.
+    #[must_use]
+    pub const fn mode(self) -> Mode {
+        match self {
+            Self::Hub => Mode::Server,
+            Self::Spoke => Mode::Local,
+        }
+    }
+}
+
+/// What runs a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ManagerKind {
+    /// systemd
+    Systemd,
+    /// A detached process that heph-ops keeps by pid and start time
+    Process,
+}
+
+impl ManagerKind {
+    /// The word in flags, records and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// One service's record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Record {
+    /// The service's name.
+    pub label: String,
+    /// What it is for.
+    pub role: Role,
+    /// What runs it.
+    pub manager: ManagerKind,
+    /// The daemon's binary.
+    pub bin: PathBuf,
+    /// Its environment, `K = "V"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Its flags, by name, as hephd has them.
+    #[serde(default)]
+    pub flags: Flags,
+}
+
+impl Record {
+    /// Where the record of a label lies.
+    #[must_use]
+    pub fn path(folder: &Path, label: &str) -> PathBuf {
+        folder.join(format!("{label}.toml"))
+    }
+
+    /// Reads one; none where there is none.
+    ///
+    /// # Errors
+    /// `config_invalid` that names file and line.
+    pub fn load(folder: &Path, label: &str) -> Result<Option<Self>> {
+        let path = Self::path(folder, label);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(file(&path, "read")(error)),
+        }
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            Error::new(
+                Code::ConfigInvalid,
+                format!("{}:{line}: {}", path.display(), error.message()),
+                "mend that line, or install the service again",
+            )
+        })
+    }
+
+    /// All of them, by label.
+    ///
+    /// # Errors
+    /// As [`Record::load`].
+    pub fn load_all(folder: &Path) -> Result<Vec<Self>> {
+        let mut labels: Vec<String> = std::fs::read_dir(folder)
+            .map(|entries| entries.flatten().filter_map(|e| label_of(&e.path())).collect())
+            .unwrap_or_default();
+        labels.sort();
+        labels.iter().filter_map(|label| Self::load(folder, label).transpose()).collect()
+    }
+
+    /// The record as it stands in the file.
+    ///
+    /// # Errors
+    /// `usage` for a path that is not UTF-8.
+    pub fn to_text(&self) -> Result<String> {
+        let text = toml::to_string(self).map_err(|error| {
+            Error::usage(format!("a flag cannot be recorded: {error}"), "give paths as UTF-8 text")
+        })?;
+        Ok(format!(
+            "# What the service {} was given. heph-ops keeps this file.\n{text}",
+            self.label
+        ))
+    }
+
+    /// Where the service's daemon listens for people.
+    ///
+    /// # Errors
+    /// `config_invalid` where no path says so and `HOME` is unset.
+    pub fn socket(&self) -> Result<PathBuf> {
+        if let Some(socket) = &self.flags.socket {
+            return Ok(socket.clone());
+        }
+        let db = self.flags.db.clone().map_or_else(paths::default_db, Ok)?;
+        Ok(paths::socket_beside(&db))
+    }
+}
+
+fn label_of(path: &Path) -> Option<String> {
+    let is_record = path.extension().is_some_and(|extension| extension == "toml");
+    is_record.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
+}

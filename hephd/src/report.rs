@@ -1,0 +1,222 @@
+//! The only printer. One [`Report`] becomes lines for a person or one JSON
+//! document for a script; an error becomes two lines, or the same document.
+//!
+//! Data goes to stdout, everything else to stderr. A broken pipe is silent.
+//! Colour is for terminals; the words are the same without.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal that can
+    #[default]
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// How to print. These flags stand on every command of heph and heph-ops.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Style {
+    /// Print one JSON document instead of lines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only what was asked for
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print log lines, also without a terminal
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to colour
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Color,
+}
+
+impl Style {
+    /// Whether to colour what goes to stdout.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads NO_COLOR and TERM")]
+    pub fn colored(&self) -> bool {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !plain && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Whether to draw progress bars and the like.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+}
+
+/// Something to know that is no failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// A stable slug.
+    pub code: String,
+    /// One line.
+    pub message: String,
+}
+
+impl Warning {
+    /// A warning.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// What a command says at its end.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The state reached: `seeded`, `already_installed`, …
+    pub status: String,
+    /// Something is not as it was.
+    pub changed: bool,
+    /// `--check`: all this is what would be.
+    pub check: bool,
+    /// `--diff`: before and after.
+    pub diff: Option<(String, String)>,
+    /// To know.
+    pub warnings: Vec<Warning>,
+    /// For scripts.
+    pub data: Value,
+    /// For people.
+    pub lines: Vec<String>,
+    /// The command ends with this failure all the same, and `data` stands.
+    pub error: Option<Error>,
+}
+
+impl Report {
+    /// A report of a state, with what there is to say about it.
+    pub fn new(status: &str, changed: bool, data: Value) -> Self {
+        Self { status: status.to_owned(), changed, data, ..Self::default() }
+    }
+
+    /// Adds a line for people.
+    #[must_use]
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+}
+
+/// Prints how a command ended and gives its exit code.
+pub fn finish(command: &str, style: Style, ended: Result<Report>) -> u8 {
+    let code = match &ended {
+        Ok(report) => report.error.as_ref().map_or(0, Error::exit_code),
+        Err(error) => error.exit_code(),
+    };
+    let printed = if style.json { print_json(command, &ended) } else { print_text(style, &ended) };
+    // Nobody reads on: that is no failure of ours.
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => code.max(1),
+        _ => code,
+    }
+}
+
+fn print_json(command: &str, ended: &Result<Report>) -> io::Result<()> {
+    let mut document = Map::new();
+    let mut put = |key: &str, value: Value| document.insert(key.to_owned(), value);
+    put("schema_version", json!(1));
+    put("command", json!(command));
+    match ended {
+        Ok(report) => {
+            put("status", json!(report.status));
+            put("changed", json!(report.changed));
+            put("check", json!(report.check));
+            if let Some((before, after)) = &report.diff {
+                put("diff", json!({ "before": before, "after": after }));
+            }
+            put("warnings", json!(report.warnings));
+            put("data", report.data.clone());
+            if let Some(error) = &report.error {
+                put("error", error_document(error));
+            }
+        }
+        Err(error) => {
+            put("status", json!(if error.exit_code() == 4 { "refused" } else { "failed" }));
+            put("changed", json!(false));
+            put("check", json!(false));
+            put("error", error_document(error));
+        }
+    }
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", Value::Object(document))?;
+    out.flush()
+}
+
+fn error_document(error: &Error) -> Value {
+    json!({ "code": error.code.as_str(), "message": error.message, "hint": error.hint })
+}
+
+fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
+    match ended {
+        Ok(report) => {
+            let mut out = io::stdout().lock();
+            for line in &report.lines {
+                writeln!(out, "{}", paint(line, style.colored()))?;
+            }
+            out.flush()?;
+            let mut err = io::stderr().lock();
+            for warning in report.warnings.iter().filter(|_| !style.quiet) {
+                writeln!(err, "! {} [{}]", warning.message, warning.code)?;
+            }
+            report.error.as_ref().map_or(Ok(()), print_error)
+        }
+        Err(error) => print_error(error),
+    }
+}
+
+/// Two lines: the thing, and what to do.
+///
+/// # Errors
+/// The operating system's, writing to stderr.
+pub fn print_error(error: &Error) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    writeln!(err, "✗ {} [{}]", error.message, error.code.as_str())?;
+    writeln!(err, "  {}", error.hint)
+}
+
+/// Colours the sign at a line's beginning; the words stay as they are.
+fn paint(line: &str, colored: bool) -> String {
+    let color = match line.trim_start().chars().next() {
+        Some('✓') => "32",
+        Some('✗') => "31",
+        Some('!') => "33",
+        _ => return line.to_owned(),
+    };
+    if colored { format!("\x1b[{color}m{line}\x1b[0m") } else { line.to_owned() }
+}
+
+/// What clap says of a command line, in this project's form. Help and version
+/// are no failures: they are printed, and the exit code is 0.
+pub fn usage_failure(command: &str, json: bool, error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    if matches!(error.kind(), DisplayHelp | DisplayVersion) {
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.render().to_string();
+    if json {
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+        let hint = tip.map_or_else(|| format!("{command} --help"), str::to_owned);
+        let style = Style { json: true, ..Style::default() };
+        return finish(command, style, Err(Error::usage(first, hint)));
+    }
+    let _ = error.print();
+    2
+}

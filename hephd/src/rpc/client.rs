@@ -1,0 +1,81 @@
+//! Calls a running daemon.
+
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{MAX_MESSAGE_BYTES, Response};
+use crate::error::{Code, Error, Result};
+
+/// A connection to a daemon's socket.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+    socket: PathBuf,
+    calls: u64,
+}
+
+impl Client {
+    /// Connects. No answer takes longer than `deadline`.
+    ///
+    /// # Errors
+    /// `not_ready` when nobody listens there.
+    pub fn connect(socket: &Path, deadline: Duration) -> Result<Self> {
+        let stream = UnixStream::connect(socket).map_err(|error| {
+            Error::new(
+                Code::NotReady,
+                format!("no daemon answers at {}: {error}", socket.display()),
+                "start it: heph daemon start, or hephd --mode local",
+            )
+        })?;
+        let deadline = Some(deadline);
+        stream
+            .set_read_timeout(deadline)
+            .and_then(|()| stream.set_write_timeout(deadline))
+            .map_err(Error::internal)?;
+        Ok(Self { stream: BufReader::new(stream), socket: socket.to_owned(), calls: 0 })
+    }
+
+    /// Calls a method and waits for its result.
+    ///
+    /// # Errors
+    /// The method's own; `not_ready` when the daemon hangs or goes away.
+    pub fn call<T: DeserializeOwned>(&mut self, method: &str, params: &Value) -> Result<T> {
+        self.calls += 1;
+        let request =
+            json!({ "jsonrpc": "2.0", "id": self.calls, "method": method, "params": params });
+        let line = self.exchange(&format!("{request}\n")).map_err(|error| self.lost(&error))?;
+        let response: Response = serde_json::from_str(&line)
+            .map_err(|error| Error::internal(format!("not an answer to {method}: {error}")))?;
+        match response {
+            Response { error: Some(error), .. } => Err(error.into()),
+            Response { result, .. } => serde_json::from_value(result.unwrap_or_default())
+                .map_err(|error| Error::internal(format!("not an answer to {method}: {error}"))),
+        }
+    }
+
+    fn exchange(&mut self, request: &str) -> std::io::Result<String> {
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut line = String::new();
+        (&mut self.stream).take(MAX_MESSAGE_BYTES).read_line(&mut line)?;
+        if line.ends_with('\n') { Ok(line) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn lost(&self, error: &std::io::Error) -> Error {
+        let why = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => "did not answer in time",
+            _ => "went away",
+        };
+        Error::new(
+            Code::NotReady,
+            format!("the daemon at {} {why}", self.socket.display()),
+            "look at its log: heph-ops status",
+        )
+    }
+}

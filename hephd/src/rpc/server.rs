@@ -1,0 +1,134 @@
+//! The daemon's end of the local socket.
+
+use std::{
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    sync::Arc,
+};
+
+use rustix::{fs::Mode, process::umask};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    sync::watch,
+};
+
+use super::{MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError, methods::Daemon};
+use crate::{
+    daemon::stopped,
+    error::{Code, Error, Result, file},
+    store::file::{check_folder, folder, make_private_folder},
+};
+
+/// Makes the socket, 0600 from the first moment: the mode comes from the
+/// umask, as a chmod afterwards would be a race. A stale one is replaced, a
+/// live one refused. To be called before there are threads, as the umask is
+/// the process's.
+///
+/// # Errors
+/// `store_in_use` when another daemon listens there; `insecure_permissions`
+/// when everybody may write to its folder.
+pub fn bind(socket: &Path) -> Result<UnixListener> {
+    make_private_folder(folder(socket))?;
+    check_folder(folder(socket))?;
+    if UnixStream::connect(socket).is_ok() {
+        return Err(Error::new(
+            Code::StoreInUse,
+            format!("another daemon listens at {}", socket.display()),
+            "stop that one first, or choose another socket: --socket PATH",
+        ));
+    }
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(file(socket, "replace")(error));
+        }
+        _ => {}
+    }
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(socket);
+    umask(before);
+    listener.map_err(file(socket, "listen at"))
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The operating system's.
+pub async fn serve(
+    listener: UnixListener,
+    daemon: Arc<Daemon>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<()> {
+    listener.set_nonblocking(true).map_err(Error::internal)?;
+    let listener = tokio::net::UnixListener::from_std(listener).map_err(Error::internal)?;
+    let mut calls = tokio::task::JoinSet::new();
+    let for_calls = stopping.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if is_ours(&stream) => {
+                    calls.spawn(converse(stream, Arc::clone(&daemon), for_calls.clone()));
+                }
+                Ok(_) => tracing::warn!("another user's process tried the socket"),
+                Err(error) => {
+                    tracing::warn!("the socket: {error}");
+                    // Out of descriptors: some come back as calls end.
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = calls.join_next() => {}
+            () = stopped(&mut stopping) => break,
+        }
+    }
+    while calls.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Some systems ignore a socket's mode, so the peer is asked for as well.
+fn is_ours(stream: &tokio::net::UnixStream) -> bool {
+    let uid = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == uid || peer.uid() == 0)
+}
+
+/// One connection: a line in, a line out, until either side has enough.
+async fn converse(
+    stream: tokio::net::UnixStream,
+    daemon: Arc<Daemon>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = (&mut read).take(MAX_MESSAGE_BYTES);
+        let came = tokio::select! {
+            came = bounded.read_until(b'\n', &mut line) => came,
+            () = stopped(&mut stopping) => return,
+        };
+        if !matches!(came, Ok(1..)) {
+            return;
+        }
+        let whole = line.ends_with(b"\n");
+        let mut reply = answer(&daemon, &line).await.to_string();
+        reply.push('\n');
+        if write.write_all(reply.as_bytes()).await.is_err() || !whole {
+            return;
+        }
+    }
+}
+
+async fn answer(daemon: &Daemon, line: &[u8]) -> Value {
+    let (id, outcome) = match serde_json::from_slice::<Request>(line) {
+        Ok(request) => (request.id, daemon.call(&request.method, request.params).await),
+        Err(error) => {
+            (Value::Null, Err(RpcError::protocol(PARSE_ERROR, format!("not a request: {error}"))))
+        }
+    };
+    let response = match outcome {
+        Ok(result) => Response { id, result: Some(result), error: None },
+        Err(error) => Response { id, result: None, error: Some(error) },
+    };
+    let mut response = json!(response);
+    response["jsonrpc"] = json!("2.0");
+    response
+}

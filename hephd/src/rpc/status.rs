@@ -1,0 +1,69 @@
+//! What `health` and `sync.status` answer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::op::Heads;
+
+/// Which process answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Drawn at its start.
+    pub instance: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// `server` or `local`.
+    pub mode: String,
+    /// The store's file.
+    pub db: String,
+    /// Where a hub listens.
+    #[serde(default)]
+    pub http_addr: Option<String>,
+    /// When it started, RFC 3339.
+    pub started: String,
+}
+
+/// How sync stands: what last succeeded, not what is configured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// `server` or `local`.
+    pub mode: String,
+    /// Whose data; none until a joining device has met its hub.
+    pub owner_id: Option<String>,
+    /// The chain that this replica appends to.
+    pub origin: String,
+    /// The hub; none for a hub and for a device on its own.
+    pub hub_url: Option<String>,
+    /// The last cycle's start, RFC 3339.
+    pub last_attempt: Option<String>,
+    /// The end of the last cycle that went through.
+    pub last_success: Option<String>,
+    /// Why the last cycle did not; none when it did.
+    pub last_error: Option<SyncError>,
+    /// The last error was a refused or missing login.
+    pub auth_failure: bool,
+    /// Nodes with more than one value in some field.
+    pub pending_conflicts: u64,
+    /// Entries here that the hub was not yet seen to have.
+    pub unsent_ops: u64,
+    /// Forks healed since the start.
+    pub forks_healed: u64,
+    /// The hub's clock minus this one, in seconds.
+    pub clock_offset_secs: Option<f64>,
+    /// The ends of the chains here.
+    pub heads: Heads,
+    /// The ends of the hub's chains, as last seen.
+    pub hub_heads: Option<Heads>,
+    /// The two are the same; none where there is no hub to compare with.
+    pub equal: Option<bool>,
+}
+
+/// Why a cycle failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncError {
+    /// The stable slug.
+    pub code: String,
+    /// One line.
+    pub message: String,
+}

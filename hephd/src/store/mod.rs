@@ -1,0 +1,301 @@
+//! The only owner of a SQLite connection.
+//!
+//! One transaction writes the op, its chain entry and the state worked out
+//! from it; nothing is acknowledged before it is durable. Every call names
+//! the owner whose data it is about: ops of one owner are invisible to
+//! another.
+//!
+//! - [`file`]: where a store may lie, who holds it, how one comes into being
+//! - [`schema`]: its tables
+//! - `oplog`: ops, chains, heads; taking entries in and giving them out
+//! - `state`: the versions, nodes and links that the ops mean
+//! - `write`: what a person changes becomes ops
+//! - `query`: what there is to see
+//! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
+
+pub mod file;
+pub mod oplog;
+pub mod proof;
+pub mod query;
+pub mod schema;
+pub mod seed;
+mod state;
+pub mod write;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
+
+use self::file::Nursery;
+use crate::{
+    clock::Entropy,
+    error::{Code, Error, Result},
+    hlc::{Hlc, TRUSTED_AHEAD_MS, Ticker},
+    id::{Origin, OwnerId, draw_hex},
+    machine::Machine,
+};
+
+/// A replica's file, open.
+#[derive(Debug)]
+pub struct Store {
+    conn: Connection,
+    machine: Machine,
+    ticker: Ticker,
+}
+
+/// What a store is born as.
+#[derive(Debug, Clone)]
+pub enum Birth {
+    /// With this owner.
+    Owned(OwnerId),
+    /// With an owner of its own, drawn now.
+    Minting,
+    /// Without one: it adopts its hub's at the first authorised exchange.
+    Joining,
+}
+
+impl Store {
+    /// Makes a new store file, whole or not at all.
+    ///
+    /// # Errors
+    /// `target_not_empty` when the file exists; whatever
+    /// [`file::check_place`] refuses.
+    pub fn create(db: &Path, birth: &Birth, entropy: &Entropy) -> Result<()> {
+        file::check_place(db)?;
+        let nursery = Nursery::enter(db, entropy)?;
+        nursery.create()?;
+        let conn = Connection::open(nursery.staging())?;
+        lay_out(&conn, birth, entropy)?;
+        conn.close().map_err(|(_, error)| error)?;
+        nursery.publish()
+    }
+
+    /// Opens an existing store for reading and writing. A store without an
+    /// origin gets a fresh one, which keeps the hand-made seed working.
+    ///
+    /// # Errors
+    /// `store_missing`, `not_a_heph_store`, `schema_newer`, `store_corrupt`.
+    pub fn open(db: &Path, machine: &Machine) -> Result<Self> {
+        file::check_place(db)?;
+        if !db.exists() {
+            return Err(missing(db));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(db, flags)?;
+        let store = Self::over(conn, machine.clone(), &db.display().to_string())?;
+        store.conn.execute_batch("PRAGMA journal_mode = WAL")?;
+        store.ensure_origin()?;
+        Ok(store)
+    }
+
+    /// A second connection to a store, for reading only: it never waits for
+    /// the writer.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_reader(db: &Path, machine: &Machine) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(db, flags)?;
+        Self::over(conn, machine.clone(), &db.display().to_string())
+    }
+
+    /// A store in memory, for tests and simulations.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn in_memory(birth: &Birth, machine: &Machine) -> Result<Self> {
+        let conn = Connection::open_in_memory()?;
+        lay_out(&conn, birth, &machine.entropy)?;
+        let store = Self::over(conn, machine.clone(), ":memory:")?;
+        store.ensure_origin()?;
+        Ok(store)
+    }
+
+    fn over(conn: Connection, machine: Machine, name: &str) -> Result<Self> {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        conn.execute_batch(
+            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;
+             PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY;",
+        )?;
+        conn.set_prepared_statement_cache_capacity(64);
+        schema::check(&conn, name)?;
+        let actor = u64::from_le_bytes(machine.entropy.bytes());
+        let mut store = Self { conn, machine, ticker: Ticker::new(actor) };
+        store.observe_known_ids()?;
+        Ok(store)
+    }
+
+    /// Ids rise above all that is known here and lies at a believable time.
+    fn observe_known_ids(&mut self) -> Result<()> {
+        let now = self.machine.clock.now_ms();
+        let limit = format!("{:013}-g", now.saturating_add(TRUSTED_AHEAD_MS));
+        let Some(owner) = self.owner()? else { return Ok(()) };
+        let last: Option<String> = self.conn.query_row(
+            "SELECT max(id) FROM ops WHERE owner = ?1 AND id < ?2",
+            [owner.as_str(), &limit],
+            |row| row.get(0),
+        )?;
+        if let Some(id) = last.and_then(|text| text.parse::<Hlc>().ok()) {
+            self.ticker.observe(id, now);
+        }
+        Ok(())
+    }
+
+    fn ensure_origin(&self) -> Result<()> {
+        if self.meta("origin")?.is_none() {
+            self.set_meta("origin", Origin::draw(&self.machine.entropy).as_str())?;
+        }
+        Ok(())
+    }
+
+    /// A value of `meta`.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn meta(&self, key: &str) -> Result<Option<String>> {
+        let mut read = self.conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        Ok(read.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    /// Sets a value of `meta`, durably.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
+        self.conn.execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [key, value],
+        )?;
+        Ok(())
+    }
+
+    /// Whose data this is; none until a joining store has met its hub.
+    ///
+    /// # Errors
+    /// `store_corrupt` when the owner in the file is no owner id.
+    pub fn owner(&self) -> Result<Option<OwnerId>> {
+        self.meta("owner_id")?
+            .map(|text| text.parse().map_err(|e| damaged("owner_id", &e)))
+            .transpose()
+    }
+
+    /// Adopts the hub's owner. Harmless when it is this one already.
+    ///
+    /// # Errors
+    /// `owner_mismatch` when the store has another.
+    pub fn adopt(&self, owner: &OwnerId) -> Result<()> {
+        match self.owner()? {
+            None => self.set_meta("owner_id", owner.as_str()),
+            Some(mine) if mine == *owner => Ok(()),
+            Some(mine) => Err(Error::new(
+                Code::OwnerMismatch,
+                format!("this store belongs to {mine}, the other side to {owner}"),
+                "sync with the hub of the same owner, or start with an empty store",
+            )),
+        }
+    }
+
+    /// The chain that this replica appends to.
+    ///
+    /// # Errors
+    /// `store_corrupt` when the origin in the file is no origin.
+    pub fn origin(&self) -> Result<Origin> {
+        let text = self.meta("origin")?.unwrap_or_default();
+        text.parse().map_err(|e| damaged("origin", &e))
+    }
+
+    /// Shows that a write can be made durable now.
+    ///
+    /// # Errors
+    /// SQLite's: a full disk, a file that became read-only.
+    pub fn probe_write(&self) -> Result<()> {
+        self.set_meta("device_probe", &self.machine.clock.now_ms().to_string())
+    }
+
+    /// Moves the write-ahead log into the file, as far as readers allow.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn checkpoint(&self) -> Result<()> {
+        Ok(self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+    }
+
+    /// Checks the file itself, page by page.
+    ///
+    /// # Errors
+    /// `store_corrupt` with SQLite's first words on it.
+    pub fn check_integrity(&self) -> Result<()> {
+        let word: String =
+            self.conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if word == "ok" { Ok(()) } else { Err(damaged("integrity check", &word)) }
+    }
+}
+
+fn lay_out(conn: &Connection, birth: &Birth, entropy: &Entropy) -> Result<()> {
+    schema::create(conn)?;
+    let owner = match birth {
+        Birth::Owned(owner) => Some(owner.clone()),
+        Birth::Minting => Some(OwnerId::draw(entropy)),
+        Birth::Joining => None,
+    };
+    let mut put = conn.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
+    put.execute(["epoch", &draw_hex::<8>(entropy)])?;
+    put.execute(["origin", Origin::draw(entropy).as_str()])?;
+    if let Some(owner) = owner {
+        put.execute(["owner_id", owner.as_str()])?;
+    }
+    Ok(())
+}
+
+/// `--existing-store`, and nothing is there.
+#[must_use]
+pub fn missing(db: &Path) -> Error {
+    Error::new(
+        Code::StoreMissing,
+        format!("there is no store at {}", db.display()),
+        "mount its disk, or make one: heph-ops seed --from SOURCE --to DB",
+    )
+}
+
+fn damaged(what: &str, why: &dyn std::fmt::Display) -> Error {
+    Error::new(
+        Code::StoreCorrupt,
+        format!("the store is damaged: {what}: {why}"),
+        "stop here and restore a backup, or seed again from another device",
+    )
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Sqlite;
+        match error.sqlite_error_code() {
+            Some(Sqlite::DatabaseCorrupt) => damaged("SQLite", &error),
+            Some(Sqlite::NotADatabase) => Self::new(
+                Code::NotAHephStore,
+                "the file is not a SQLite database",
+                "give the path of a device's or a hub's heph.db",
+            ),
+            Some(Sqlite::DiskFull) => {
+                Self::new(Code::NoSpace, format!("the disk is full: {error}"), "free some space")
+            }
+            Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::new(
+                Code::StoreInUse,
+                format!("another program holds the store: {error}"),
+                "close the program that has it open, then try again",
+            ),
+            Some(Sqlite::ReadOnly | Sqlite::CannotOpen | Sqlite::PermissionDenied) => Self::new(
+                Code::InsecurePermissions,
+                format!("the store cannot be opened for writing: {error}"),
+                "look at its owner and mode: it and its folder must be the daemon's own",
+            ),
+            _ => Self::internal(format!("SQLite: {error}")),
+        }
+    }
+}
+
+/// Where a store's own small files lie: beside it.
+#[must_use]
+pub fn default_socket(db: &Path) -> PathBuf {
+    file::folder(db).join("hephd.sock")
+}

@@ -1,0 +1,125 @@
+//! The tables of a store, and how a file is known to be one.
+//!
+//! `ops`, `chains` and `heads` are what is true; `versions`, `awaited`,
+//! `nodes` and `links` are worked out from the ops and could be made again.
+//! Everything that belongs to one device alone lives in `meta`.
+
+use rusqlite::Connection;
+
+use crate::error::{Code, Error, Result};
+
+/// `PRAGMA application_id`: "HEPH".
+pub const APPLICATION_ID: i32 = 0x4845_5048;
+
+/// `PRAGMA user_version` of the tables below.
+pub const SCHEMA_VERSION: i32 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
+
+    -- Every op once, its bytes as they came. `n` is this file's short name
+    -- for it.
+    CREATE TABLE ops (
+        n INTEGER PRIMARY KEY,
+        owner TEXT NOT NULL,
+        id TEXT NOT NULL,
+        bytes TEXT NOT NULL,
+        UNIQUE (owner, id)
+    );
+
+    -- The order of delivery: per origin 1, 2, 3 …
+    CREATE TABLE chains (
+        owner TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        op INTEGER NOT NULL REFERENCES ops(n),
+        hash BLOB NOT NULL,
+        PRIMARY KEY (owner, origin, seq)
+    ) WITHOUT ROWID;
+
+    -- The last entry of each chain.
+    CREATE TABLE heads (
+        owner TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (owner, origin)
+    ) WITHOUT ROWID;
+
+    -- The current versions of every field: ops that no known op supersedes.
+    CREATE TABLE versions (
+        owner TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        field TEXT NOT NULL,
+        op INTEGER NOT NULL REFERENCES ops(n),
+        PRIMARY KEY (owner, entity, field, op)
+    ) WITHOUT ROWID;
+
+    -- Versions that a known op supersedes and that have not come yet.
+    CREATE TABLE awaited (
+        owner TEXT NOT NULL,
+        id TEXT NOT NULL,
+        entity TEXT NOT NULL,
+        field TEXT NOT NULL,
+        PRIMARY KEY (owner, id, entity, field)
+    ) WITHOUT ROWID;
+
+    -- Nodes as they are shown. `fields` holds all shown values but `body`.
+    CREATE TABLE nodes (
+        owner TEXT NOT NULL,
+        id TEXT NOT NULL,
+        kind TEXT,
+        title TEXT,
+        path TEXT,
+        fields TEXT NOT NULL,
+        updated INTEGER NOT NULL,
+        hidden INTEGER NOT NULL,
+        conflicts INTEGER NOT NULL,
+        PRIMARY KEY (owner, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX nodes_by_kind ON nodes (owner, kind, hidden, title);
+    CREATE INDEX nodes_by_path ON nodes (owner, path) WHERE path IS NOT NULL;
+    CREATE INDEX nodes_in_conflict ON nodes (owner) WHERE conflicts > 0;
+
+    CREATE TABLE links (
+        owner TEXT NOT NULL,
+        id TEXT NOT NULL,
+        source TEXT,
+        target TEXT,
+        kind TEXT,
+        hidden INTEGER NOT NULL,
+        PRIMARY KEY (owner, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX links_from ON links (owner, source, kind);
+    CREATE INDEX links_to ON links (owner, target, kind);
+";
+
+/// Makes the tables in an empty database, in one transaction.
+pub(super) fn create(conn: &Connection) -> Result<()> {
+    conn.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES}
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    ))?;
+    Ok(())
+}
+
+/// Refuses a file that is not a store of this version.
+pub(super) fn check(conn: &Connection, name: &str) -> Result<()> {
+    let application: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if application != APPLICATION_ID {
+        return Err(Error::new(
+            Code::NotAHephStore,
+            format!("{name} is not a heph store: its application id is {application:#x}"),
+            "give the path of a device's or a hub's heph.db",
+        ));
+    }
+    let version: i32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > SCHEMA_VERSION {
+        return Err(Error::new(
+            Code::SchemaNewer,
+            format!("{name} has schema {version}; this hephd knows {SCHEMA_VERSION}"),
+            "upgrade hephd and heph-ops on this machine first",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! What a person changes becomes ops.
+
+use rusqlite::{Transaction, TransactionBehavior};
+use serde_json::{Map, Value, json};
+
+use super::{Store, oplog, state};
+use crate::{
+    error::{Code, Error, Result},
+    hlc::Ticker,
+    id::{EntityId, Origin, OwnerId},
+    machine::Machine,
+    merge::{DELETED, Entity},
+    node::{Change, KINDS, Link, Written},
+    op::{Head, MAX_OP_BYTES, Op, Set, Target},
+};
+
+impl Store {
+    /// Writes changes in one durable transaction, all or none.
+    ///
+    /// # Errors
+    /// `value_too_large`, `node_not_found`, `usage`; SQLite's.
+    pub fn write(&mut self, owner: &OwnerId, changes: &[Change]) -> Result<Written> {
+        let origin = self.origin()?;
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let head = oplog::head_of(&tx, owner, &origin)?;
+        let mut pen = Pen {
+            tx: &tx,
+            owner,
+            origin,
+            head,
+            ticker: &mut self.ticker,
+            machine: &self.machine,
+            ops: 0,
+            touched: state::Touched::new(),
+        };
+        let ids = changes.iter().map(|change| pen.change(change)).collect::<Result<Vec<_>>>()?;
+        let (ops, touched) = (pen.ops, pen.touched);
+        state::refresh(&tx, owner, &touched)?;
+        tx.commit()?;
+        Ok(Written { ids, ops })
+    }
+}
+
+/// Appends ops to the replica's own chain within one transaction.
+struct Pen<'a> {
+    tx: &'a Transaction<'a>,
+    owner: &'a OwnerId,
+    origin: Origin,
+    head: Head,
+    ticker: &'a mut Ticker,
+    machine: &'a Machine,
+    ops: u64,
+    touched: state::Touched,
+}
+
+impl Pen<'_> {
+    fn change(&mut self, change: &Change) -> Result<EntityId> {
+        match change {
+            Change::Node { id, set, deleted } => self.node(id.as_ref(), set, *deleted),
+            Change::Link { link, deleted } => self.link(link, *deleted),
+        }
+    }
+
+    fn node(
+        &mut self,
+        id: Option<&EntityId>,
+        set: &Map<String, Value>,
+        deleted: Option<bool>,
+    ) -> Result<EntityId> {
+        check_fields(set)?;
+        let id = id.cloned().unwrap_or_else(|| EntityId::draw(&self.machine.entropy));
+        let target = Target::Node(id.clone());
+        let node = state::entity(self.tx, self.owner, &id)?;
+        if node.shown("kind").is_none() && !set.contains_key("kind") {
+            return Err(Error::new(
+                Code::NodeNotFound,
+                format!("there is no node {id}"),
+                "list what there is: heph task list, heph doc list",
+            ));
+        }
+        for (field, value) in set {
+            self.set(&target, &node, field, value)?;
+        }
+        match deleted {
+            Some(deleted) => self.delete(&target, deleted)?,
+            None if !set.is_empty() && node.hidden() => self.delete(&target, false)?,
+            None => {}
+        }
+        Ok(id)
+    }
+
+    fn link(&mut self, link: &Link, deleted: bool) -> Result<EntityId> {
+        let id = EntityId::of_link(self.owner, &link.from, &link.to, &link.kind);
+        let target = Target::Link(id.clone());
+        let known = state::entity(self.tx, self.owner, &id)?;
+        if !deleted {
+            self.set(&target, &known, "ends", &json!(link))?;
+        }
+        if deleted != known.hidden() && known.shown("ends").is_some() {
+            self.delete(&target, deleted)?;
+        }
+        Ok(id)
+    }
+
+    /// A new version that supersedes all current ones, unless they say the
+    /// same already.
+    fn set(&mut self, target: &Target, entity: &Entity, field: &str, value: &Value) -> Result<()> {
+        let current = entity.versions(field);
+        let same = current.iter().all(|version| version.value == *value);
+        if same && (!current.is_empty() || value.is_null()) {
+            return Ok(());
+        }
+        let seen = current.iter().map(|version| version.id).collect();
+        self.append(target.clone(), field, value.clone(), seen)
+    }
+
+    /// A deletion names all that it has seen of the whole node.
+    fn delete(&mut self, target: &Target, deleted: bool) -> Result<()> {
+        let entity = state::entity(self.tx, self.owner, target.id())?;
+        let stays_deleted = deleted && entity.hidden();
+        let stays = !deleted && entity.versions(DELETED).is_empty();
+        if stays_deleted || stays {
+            return Ok(());
+        }
+        let value = if deleted { entity.deletion() } else { json!(false) };
+        let seen = entity.versions(DELETED).iter().map(|version| version.id).collect();
+        self.append(target.clone(), DELETED, value, seen)
+    }
+
+    /// One op, at the end of the replica's own chain. The first op of a chain
+    /// is preceded by those of its device's node.
+    fn append(
+        &mut self,
+        target: Target,
+        field: &str,
+        value: Value,
+        seen: Vec<crate::hlc::Hlc>,
+    ) -> Result<()> {
+        if self.head == Head::NONE {
+            self.introduce_device()?;
+        }
+        self.append_one(target, field, value, seen)
+    }
+
+    fn introduce_device(&mut self) -> Result<()> {
+        let device = Target::Node(EntityId::of_device(&self.origin));
+        self.append_one(device.clone(), "kind", json!("device"), Vec::new())?;
+        self.append_one(device, "title", json!(self.machine.name), Vec::new())
+    }
+
+    fn append_one(
+        &mut self,
+        target: Target,
+        field: &str,
+        value: Value,
+        seen: Vec<crate::hlc::Hlc>,
+    ) -> Result<()> {
+        let id = self.ticker.tick(self.machine.clock.now_ms());
+        let owner = self.owner.clone();
+        let set = Set { id, owner, target, field: field.to_owned(), value, seen };
+        let bytes = set.encode().map_err(|size| too_large(field, size))?;
+        let n = oplog::add_op(self.tx, &Op::Set(set), &bytes, &mut self.touched)?;
+        self.head = Head { seq: self.head.seq + 1, hash: self.head.hash.then(&bytes) };
+        oplog::add_entry(self.tx, self.owner, &self.origin, self.head, n)?;
+        self.ops += 1;
+        Ok(())
+    }
+}
+
+fn check_fields(set: &Map<String, Value>) -> Result<()> {
+    if set.contains_key(DELETED) {
+        return Err(Error::usage(
+            format!("{DELETED:?} is not a field to set"),
+            "say \"deleted\": true beside \"set\" instead",
+        ));
+    }
+    match set.get("kind").map(|kind| kind.as_str().unwrap_or_default()) {
+        Some(kind) if !KINDS.contains(&kind) => Err(Error::usage(
+            format!("{kind:?} is not a kind of node"),
+            format!("one of: {}", KINDS.join(", ")),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn too_large(field: &str, size: usize) -> Error {
+    Error::new(
+        Code::ValueTooLarge,
+        format!("{field} is too large: {size} bytes, {MAX_OP_BYTES} are the most"),
+        "split it into several documents",
+    )
+}

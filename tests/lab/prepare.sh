@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# What the scripts here need from outside, and how they get it. To be sourced.
+# Nothing is written into the checkout: what is fetched goes to $cache.
+# Whoever cannot get what they need stops with exit code 2 and its name.
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/heph-tests
+venv=$cache/venv
+lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# A login may not have run the line that the toolchain's installer wrote.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+
+stop() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 2
+}
+
+# Two runs may prepare at once: the second waits, then finds the work done.
+# Usage: alone COMMAND… (never inside a condition, where set -e has no effect)
+alone() {
+  mkdir -p "$cache"
+  (
+    flock 9
+    set -e
+    "$@"
+  ) 9>"$cache/lock"
+}
+
+is_installed() {
+  [ "$(dpkg-query --show --showformat='${db:Status-Abbrev}' "$1" 2>/dev/null)" = 'ii ' ]
+}
+
+# Installs the Debian packages that are missing among those named.
+need_apt() {
+  command -v apt-get >/dev/null || stop "apt-get is missing: the tests install their tools on Debian 12"
+  local package missing=()
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ "$(id -u)" -eq 0 ] || stop "these packages are missing, and only root can install them:" \
+    "apt-get install ${missing[*]}"
+  # A package source that does not answer need not be the one we want:
+  # whether the install succeeds is what counts.
+  apt_get update || true
+  apt_get install --yes --no-install-recommends "${missing[@]}" ||
+    stop "could not install: ${missing[*]}"
+}
+
+# Waits for another holder of the package lock rather than fail.
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 \
+    -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+}
+
+# The tools of requirements.txt, in a virtual environment of their own.
+need_tools() {
+  alone install_tools
+}
+
+install_tools() {
+  cmp -s "$lab/requirements.txt" "$venv/installed.txt" && return
+  local python
+  python=$(python_with_venv) ||
+    stop "no python3 here can make a virtual environment: apt-get install python3-venv"
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check \
+    --requirement "$lab/requirements.txt" >&2 ||
+    stop "could not install the tools named in $lab/requirements.txt"
+  cp "$lab/requirements.txt" "$venv/installed.txt"
+}
+
+# Debian's own comes first: a python3 earlier on PATH may go away with its owner.
+python_with_venv() {
+  local python
+  for python in /usr/bin/python3 python3; do
+    if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+      printf '%s\n' "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+need_cargo() {
+  command -v cargo >/dev/null || stop "cargo is missing: install a Rust toolchain first"
+}
+
+# rustfmt and clippy, which a minimal toolchain leaves out.
+need_lints() {
+  cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+  command -v rustup >/dev/null ||
+    stop "rustfmt or clippy is missing, and there is no rustup to add it with"
+  rustup component add rustfmt clippy || stop "could not add the components rustfmt and clippy"
+}
