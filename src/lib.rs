@@ -1,1 +1,35 @@
+//! heph-ops: everything that is done to a machine that runs hephd.
+//!
+//! ```text
+//!   argv ─► cli ─► commands/VERB ──observe──► host, service_manager, health
+//!                        │ plan (pure)              ▲
+//!                        ▼                          │
+//!                      plan ────────apply───────────┘
+//!                        │
+//!                        ▼
+//!                      report (hephd's: the only printer) ─► exit code
+//! ```
+//!
+//! Every verb that changes something is three calls: *observe* reads the
+//! machine, *plan* decides without touching anything, *apply* writes. So
+//! `--check` prints the plan, `--diff` its before and after, `changed` is
+//! "the plan was not empty", and doing it twice does nothing the second time.
+//!
+//! - [`cli`]: every command and flag, and the dispatch
+//! - [`commands`]: one verb, one file
+//! - [`plan`]: steps, as data
+//! - [`host`]: the one door outside; applies plans
+//! - [`service`]: a service as wanted: its record, its files, its words
+//! - [`unit`]: that service in systemd's language
+//! - [`service_manager`]: systemd, or a process of our own
+//! - [`health`]: what "ready" means, and waiting for it
 
+pub mod cli;
+pub mod commands;
+pub mod health;
+pub mod host;
+pub mod plan;
+pub mod service;
+pub mod service_manager;
+pub mod table;
+pub mod unit;

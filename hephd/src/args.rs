@@ -203,6 +203,14 @@ pub struct Config {
 }
 
 impl Flags {
+    /// The names of all flags there are, without their dashes.
+    pub fn names() -> impl Iterator<Item = String> {
+        let command = Self::augment_args(clap::Command::new("hephd"));
+        let names: Vec<String> =
+            command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+        names.into_iter()
+    }
+
     /// The flags that were said, as they stand in a record: names without
     /// their dashes.
     ///

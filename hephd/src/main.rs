@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use hephd::{
     args::{Config, HephdArgs, LogFormat},
     daemon,
@@ -13,7 +13,7 @@ use hephd::{
 fn main() -> ExitCode {
     let args = match HephdArgs::try_parse() {
         Ok(args) => args,
-        Err(error) => return report::usage_failure("hephd", false, &error).into(),
+        Err(error) => return report::usage_failure(&HephdArgs::command(), false, &error).into(),
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -76,6 +76,9 @@ pub struct Record {
     pub role: Role,
     /// What runs it.
     pub manager: ManagerKind,
+    /// It is installed; false where it was, and only its settings stay.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub installed: bool,
     /// The daemon's binary.
     pub bin: PathBuf,
     /// Its environment, `K = "V"`.
@@ -84,6 +87,15 @@ pub struct Record {
     /// Its flags, by name, as hephd has them.
     #[serde(default)]
     pub flags: Flags,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 impl Record {
@@ -117,16 +129,17 @@ impl Record {
         })
     }
 
-    /// All of them, by label.
+    /// Those of all installed services, by label.
     ///
     /// # Errors
     /// As [`Record::load`].
-    pub fn load_all(folder: &Path) -> Result<Vec<Self>> {
+    pub fn load_installed(folder: &Path) -> Result<Vec<Self>> {
         let mut labels: Vec<String> = std::fs::read_dir(folder)
             .map(|entries| entries.flatten().filter_map(|e| label_of(&e.path())).collect())
             .unwrap_or_default();
         labels.sort();
-        labels.iter().filter_map(|label| Self::load(folder, label).transpose()).collect()
+        let all = labels.iter().filter_map(|label| Self::load(folder, label).transpose());
+        all.filter(|record| record.as_ref().map_or(true, |record| record.installed)).collect()
     }
 
     /// The record as it stands in the file.

@@ -180,13 +180,17 @@ fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
     }
 }
 
-/// Two lines: the thing, and what to do.
+/// Two lines: the thing, and what to do. Lines of a log stand between them.
 ///
 /// # Errors
 /// The operating system's, writing to stderr.
 pub fn print_error(error: &Error) -> io::Result<()> {
     let mut err = io::stderr().lock();
-    writeln!(err, "✗ {} [{}]", error.message, error.code.as_str())?;
+    let (first, rest) = error.message.split_once('\n').unwrap_or((&error.message, ""));
+    writeln!(err, "✗ {first} [{}]", error.code.as_str())?;
+    for line in rest.lines() {
+        writeln!(err, "{line}")?;
+    }
     writeln!(err, "  {}", error.hint)
 }
 
@@ -201,22 +205,37 @@ fn paint(line: &str, colored: bool) -> String {
     if colored { format!("\x1b[{color}m{line}\x1b[0m") } else { line.to_owned() }
 }
 
-/// What clap says of a command line, in this project's form. Help and version
-/// are no failures: they are printed, and the exit code is 0.
-pub fn usage_failure(command: &str, json: bool, error: &clap::Error) -> u8 {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    if matches!(error.kind(), DisplayHelp | DisplayVersion) {
-        let _ = error.print();
-        return 0;
+/// What clap says of a command line, in this project's two lines. Help and
+/// version are no failures: they are printed, and the exit code is 0.
+pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind::{
+        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, InvalidSubcommand,
+    };
+    match error.kind() {
+        DisplayHelp | DisplayVersion => {
+            let _ = error.print();
+            return 0;
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand if !json => {
+            let _ = error.print();
+            return 2;
+        }
+        _ => {}
     }
+    let name = command.get_name();
     let text = error.render().to_string();
-    if json {
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-        let hint = tip.map_or_else(|| format!("{command} --help"), str::to_owned);
-        let style = Style { json: true, ..Style::default() };
-        return finish(command, style, Err(Error::usage(first, hint)));
-    }
-    let _ = error.print();
-    2
+    let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let message = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let hint = match (tip, error.kind()) {
+        (tip, InvalidSubcommand) => {
+            let names = command.get_subcommands().map(clap::Command::get_name);
+            let list = format!("commands: {}", names.collect::<Vec<_>>().join(", "));
+            tip.map_or_else(|| list.clone(), |tip| format!("{tip}; {list}"))
+        }
+        (Some(tip), _) => tip.to_owned(),
+        (None, _) => format!("see {name} --help"),
+    };
+    let style = Style { json, ..Style::default() };
+    finish(name, style, Err(Error::usage(message, hint)))
 }

@@ -1,0 +1,80 @@
+//! Every command, and the dispatch.
+
+use clap::{CommandFactory, Parser, Subcommand};
+use hephd::{
+    error::Result,
+    report::{self, Report, Style},
+};
+
+use crate::{
+    commands::{How, install_service, restart, seed, start, status, stop, uninstall_service},
+    host::Host,
+};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "heph-ops",
+    version,
+    about = "Seeds, installs and watches hephd",
+    max_term_width = 80
+)]
+struct Cli {
+    #[command(flatten)]
+    style: Style,
+    #[command(flatten)]
+    how: How,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Seed(seed::Args),
+    InstallService(Box<install_service::Args>),
+    UninstallService(uninstall_service::Args),
+    Start(start::Args),
+    Stop(stop::Args),
+    Restart(restart::Args),
+    Status(status::Args),
+}
+
+impl Command {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Seed(_) => "seed",
+            Self::InstallService(_) => "install-service",
+            Self::UninstallService(_) => "uninstall-service",
+            Self::Start(_) => "start",
+            Self::Stop(_) => "stop",
+            Self::Restart(_) => "restart",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// Runs the command line that this process was given; its exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let json = std::env::args_os().any(|word| word == "--json");
+            return report::usage_failure(&Cli::command(), json, &error);
+        }
+    };
+    report::finish(cli.command.name(), cli.style, run(&cli))
+}
+
+fn run(cli: &Cli) -> Result<Report> {
+    let (how, host) = (cli.how, Host::this()?);
+    match &cli.command {
+        Command::Seed(args) => seed::run(args, how, cli.style, &host),
+        Command::InstallService(args) => install_service::run(args, how, &host),
+        Command::UninstallService(args) => uninstall_service::run(args, how, &host),
+        Command::Start(args) => start::run(args, how, &host),
+        Command::Stop(args) => stop::run(args, how, &host),
+        Command::Restart(args) => restart::run(args, how, &host),
+        Command::Status(args) => status::run(args, &host),
+    }
+}

@@ -1,0 +1,434 @@
+//! `heph-ops install-service`: renders a service, installs it, (re)starts it
+//! and waits until it is ready.
+//!
+//! What is named is laid over what is recorded, so a later install with fewer
+//! flags drops none. What is so already is not touched, and nobody is
+//! restarted for it. A service that does not get ready is put back: the
+//! previous one runs again, or, at a first install, nothing stays but its log.
+
+use std::path::PathBuf;
+
+use hephd::{
+    args::Flags,
+    error::{Code, Error, Result},
+    record::{ManagerKind, Record, Role},
+    report::Report,
+    store::file,
+};
+use serde_json::{Value, json};
+
+use super::{How, Patience, ready_data, report_plan, timing, uninstall_service};
+use crate::{
+    health::Ready,
+    host::Host,
+    plan::{Plan, Step},
+    service::{Service, default_label},
+    service_manager::{Manager, Running},
+};
+
+/// Install a service, start it, wait until it is ready
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What it is for
+    #[arg(long, value_enum)]
+    pub role: Role,
+    /// Its name [default: heph-hub, heph-spoke]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// What runs it [default: as recorded, else auto]
+    #[arg(long, value_enum, value_name = "MANAGER")]
+    pub manager: Option<ManagerChoice>,
+    /// Whose services these are [default: user]
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    pub scope: Option<Scope>,
+    /// The hephd to run [default: as recorded, else the one beside heph-ops]
+    #[arg(long, value_name = "PATH")]
+    pub bin: Option<PathBuf>,
+    /// Set a variable of its environment
+    #[arg(long, value_name = "K=V", value_parser = parse_env)]
+    pub env: Vec<(String, String)>,
+    /// What is not named goes back to its default
+    #[arg(long)]
+    pub exact: bool,
+    /// Take a recorded flag away, for example --unset web-root
+    #[arg(long, value_name = "FLAG")]
+    pub unset: Vec<String>,
+    /// Install, but do not start
+    #[arg(long)]
+    pub no_start: bool,
+    /// Print the unit and do nothing
+    #[arg(long)]
+    pub print: bool,
+    #[command(flatten)]
+    patience: Patience,
+    /// hephd's own flags
+    #[command(flatten, next_help_heading = "Flags of hephd")]
+    pub flags: Flags,
+}
+
+/// What may run a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ManagerChoice {
+    /// systemd where it answers, else process
+    Auto,
+    /// systemd
+    Systemd,
+    /// A detached process; nothing starts it again after a crash
+    Process,
+}
+
+/// Whose services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scope {
+    /// This person's
+    User,
+    /// The machine's
+    System,
+}
+
+fn parse_env(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give it as NAME=VALUE".to_owned()),
+    }
+}
+
+/// What is there before anything is done.
+struct Observed {
+    recorded: Option<Record>,
+    record_text: Option<String>,
+    manager: Manager,
+    running: Running,
+    store_exists: bool,
+}
+
+/// Installs.
+///
+/// # Errors
+/// What hephd refuses of the flags (2); `store_missing`, `port_in_use`,
+/// `unit_foreign`, `no_service_manager` (4), nothing touched; `not_ready`,
+/// `crash_loop` after everything was put back (1).
+pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
+    if args.scope == Some(Scope::System) {
+        return Err(Error::new(
+            Code::NotSupported,
+            "--scope system is not in this version",
+            "install it for yourself: --scope user",
+        ));
+    }
+    let label = args.label.clone().unwrap_or_else(|| default_label(args.role).to_owned());
+    check_label(&label)?;
+    let recorded = Record::load(&host.record_folder(), &label)?;
+    let service = Service::new(host, wanted(args, host, label, recorded.as_ref())?)?;
+    if args.print {
+        return print(&service);
+    }
+    let observed = observe(host, &service, recorded)?;
+    let plan = plan(args, host, &service, &observed)?;
+    let status = status(&observed, &plan);
+    if how.check {
+        let data = json!({ "label": service.label(), "record": service.record_path });
+        return Ok(report_plan(how, &plan, status, data));
+    }
+    let ready = match apply(args, host, &service, observed.manager, &plan) {
+        Ok(ready) => ready,
+        Err(error) => return Err(put_back(args, host, &service, &observed, error)),
+    };
+    let data = ready.as_ref().map_or_else(|| json!({}), |ready| ready_data(&service, ready));
+    let report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
+    Ok(describe(args, report, &service, ready.as_ref(), &observed))
+}
+
+fn check_label(label: &str) -> Result<()> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+    if (1..=100).contains(&label.len()) && label.chars().all(fine) && !label.starts_with('.') {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("--label {label:?} is not a service's name"),
+        "use letters, digits, - _ . @, for example heph-hub",
+    ))
+}
+
+/// The record that is wanted: what is named over what is recorded.
+fn wanted(args: &Args, host: &Host, label: String, recorded: Option<&Record>) -> Result<Record> {
+    let base = recorded.filter(|_| !args.exact);
+    if let Some(other) = recorded.filter(|record| record.role != args.role) {
+        return Err(Error::new(
+            Code::UnitForeign,
+            format!("{label} is installed as a {}", other.role.as_str()),
+            "choose another --label, or uninstall that one first",
+        ));
+    }
+    let mut flags = base.map_or(Ok(toml::Table::new()), |record| record.flags.to_table())?;
+    for name in &args.unset {
+        let name = name.trim_start_matches("--");
+        if !Flags::names().any(|known| known == name) {
+            return Err(Error::usage(
+                format!("--unset {name}: hephd has no such flag"),
+                "see hephd --help for the flags there are",
+            ));
+        }
+        flags.remove(name);
+    }
+    flags.extend(absolute_paths(&args.flags)?.to_table()?);
+    let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
+    env.extend(args.env.iter().cloned());
+    Ok(Record {
+        label,
+        role: args.role,
+        manager: manager_kind(args.manager, host, recorded),
+        installed: true,
+        bin: bin(args, recorded)?,
+        env,
+        flags: Flags::from_table(flags)?,
+    })
+}
+
+fn manager_kind(
+    choice: Option<ManagerChoice>,
+    host: &Host,
+    recorded: Option<&Record>,
+) -> ManagerKind {
+    match choice {
+        Some(ManagerChoice::Systemd) => ManagerKind::Systemd,
+        Some(ManagerChoice::Process) => ManagerKind::Process,
+        Some(ManagerChoice::Auto) => Manager::auto(host),
+        None => recorded.map_or_else(|| Manager::auto(host), |record| record.manager),
+    }
+}
+
+/// The daemon that was named, that is recorded, that lies beside us, or that
+/// is on the path.
+fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
+    let beside = || {
+        let here = std::env::current_exe().ok()?.with_file_name("hephd");
+        here.is_file().then_some(here)
+    };
+    let named = args.bin.clone().or_else(|| recorded.map(|record| record.bin.clone()));
+    let found = named.or_else(beside).or_else(|| which::which("hephd").ok());
+    let bin = found.ok_or_else(|| {
+        Error::new(Code::SourceNotFound, "there is no hephd on this machine", "name it: --bin PATH")
+    })?;
+    absolute(&bin)
+}
+
+/// A service does not run in the folder that we run in.
+fn absolute_paths(flags: &Flags) -> Result<Flags> {
+    let mut flags = flags.clone();
+    let paths = [
+        &mut flags.db,
+        &mut flags.socket,
+        &mut flags.web_root,
+        &mut flags.hub_ca,
+        &mut flags.token_file,
+    ];
+    for path in paths.into_iter().flatten() {
+        *path = absolute(path)?;
+    }
+    Ok(flags)
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        Error::usage(format!("{} is no path: {error}", path.display()), "give an absolute path")
+    })
+}
+
+fn print(service: &Service) -> Result<Report> {
+    let unit = crate::unit::systemd(service)?;
+    let report = Report::new("printed", false, json!({ "unit": unit }));
+    Ok(unit.lines().fold(report, Report::line))
+}
+
+fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
+    let manager = service.manager(host)?;
+    let running = manager.observe(host, service)?;
+    let db = &service.config.db;
+    let first = recorded.is_none();
+    if file::folder(db).is_dir() {
+        file::check_place(db)?;
+    }
+    let store_exists = db.exists();
+    if !store_exists && !(first && service.record.role == Role::Spoke) {
+        return Err(hephd::store::missing(db));
+    }
+    if !service.record.bin.is_file() {
+        return Err(Error::new(
+            Code::SourceNotFound,
+            format!("there is no hephd at {}", service.record.bin.display()),
+            "name it: --bin PATH",
+        ));
+    }
+    check_port(service, recorded.as_ref(), &running)?;
+    let record_text = host.read(&service.record_path)?;
+    Ok(Observed { recorded, record_text, manager, running, store_exists })
+}
+
+/// A port that somebody else has is found out before anything is touched.
+fn check_port(service: &Service, recorded: Option<&Record>, running: &Running) -> Result<()> {
+    let ours = running.pid.is_some()
+        && recorded.is_some_and(|r| r.flags.http_addr == service.record.flags.http_addr);
+    if service.record.role == Role::Hub && !ours {
+        hephd::port::listen(service.config.http_addr)?;
+    }
+    Ok(())
+}
+
+fn plan(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Result<Plan> {
+    let Observed { recorded, record_text, manager, running, store_exists } = observed;
+    let mut plan = Plan::default();
+    if recorded.is_none() {
+        plan.extend([Step::MakeFolder(host.record_folder())]);
+    }
+    let text = match recorded {
+        Some(same) if *same == service.record => record_text.clone().unwrap_or_default(),
+        _ => service.record.to_text()?,
+    };
+    plan.write(service.record_path.clone(), 0o600, record_text.clone(), text);
+    if !store_exists {
+        let db = service.config.db.clone();
+        plan.extend([
+            Step::MakeFolder(file::folder(&db).to_owned()),
+            Step::CreateStore { db, joining: service.config.hub_url.is_some() },
+        ]);
+    }
+    plan.extend(manager.install(host, service, running)?);
+    if !args.no_start {
+        plan.extend(if running.pid.is_none() {
+            manager.start(host, service, running)
+        } else if manager.is_current(service, running)? {
+            vec![]
+        } else {
+            manager.restart(host, service, running)
+        });
+    }
+    Ok(plan)
+}
+
+fn status(observed: &Observed, plan: &Plan) -> &'static str {
+    match &observed.recorded {
+        _ if plan.is_empty() => "already_installed",
+        Some(record) if record.installed => "updated",
+        _ => "installed",
+    }
+}
+
+fn apply(
+    args: &Args,
+    host: &Host,
+    service: &Service,
+    manager: Manager,
+    plan: &Plan,
+) -> Result<Option<Ready>> {
+    host.apply(plan)?;
+    if args.no_start {
+        return Ok(None);
+    }
+    args.patience.wait(host, manager, service).map(Some)
+}
+
+/// The machine is as it was: the previous service runs again, or none does.
+fn put_back(
+    args: &Args,
+    host: &Host,
+    service: &Service,
+    observed: &Observed,
+    error: Error,
+) -> Error {
+    let undone = undo(args, host, service, observed);
+    let mut error = error.after_attempt();
+    match undone {
+        Ok(what) => error.message = format!("{}\n  {what}", error.message),
+        Err(again) => {
+            error.message = format!("{}\n  and putting it back failed: {again}", error.message);
+        }
+    }
+    error
+}
+
+fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Result<&'static str> {
+    let now = observed.manager.observe(host, service)?;
+    let Some(previous) = observed.recorded.as_ref().filter(|record| record.installed) else {
+        host.apply(&remove_again(host, service, observed, &now)?)?;
+        return Ok("the service was removed again");
+    };
+    let previous = Service::new(host, previous.clone())?;
+    let manager = previous.manager(host)?;
+    let mut plan = Plan::default();
+    let after = observed.record_text.clone().unwrap_or_default();
+    plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, after);
+    plan.extend(manager.install(host, &previous, &now)?);
+    let ran_before = observed.running.pid.is_some();
+    plan.extend(match ran_before {
+        true => manager.restart(host, &previous, &now),
+        false => manager.stop(&previous, &now),
+    });
+    host.apply(&plan)?;
+    if ran_before {
+        args.patience.wait(host, manager, &previous)?;
+        return Ok("the previous settings were put back, and it runs with them");
+    }
+    Ok("the previous settings were put back")
+}
+
+/// Back to where no service was installed; settings of an earlier one stay.
+fn remove_again(
+    host: &Host,
+    service: &Service,
+    observed: &Observed,
+    now: &Running,
+) -> Result<Plan> {
+    let mut plan = uninstall_service::stop_and_forget(host, observed.manager, service, now);
+    let path = service.record_path.clone();
+    match (host.read(&path)?, observed.record_text.clone()) {
+        (before, Some(after)) => plan.write(path, 0o600, before, after),
+        (Some(before), None) => plan.extend([Step::Remove { path, before }]),
+        (None, None) => {}
+    }
+    Ok(plan)
+}
+
+/// The recorded flags that were not named this time, and stand.
+fn kept(args: &Args, observed: &Observed) -> Vec<String> {
+    let recorded = observed.recorded.as_ref().filter(|_| !args.exact);
+    let table = |flags: &Flags| flags.to_table().unwrap_or_default();
+    let named = table(&args.flags);
+    let recorded = recorded.map(|record| table(&record.flags)).unwrap_or_default();
+    let stands = |name: &&String| {
+        !named.contains_key(*name)
+            && !args.unset.iter().any(|u| u.trim_start_matches("--") == *name)
+    };
+    recorded.keys().filter(stands).map(|name| format!("--{name}")).collect()
+}
+
+fn with_kept(mut data: Value, kept: &[String]) -> Value {
+    data["kept"] = json!(kept);
+    data
+}
+
+fn describe(
+    args: &Args,
+    report: Report,
+    service: &Service,
+    ready: Option<&Ready>,
+    observed: &Observed,
+) -> Report {
+    let label = service.label();
+    let done = report.status.replace('_', " ");
+    let state = match ready {
+        Some(ready) => timing(ready, args.patience),
+        None => "not started".to_owned(),
+    };
+    let report = report
+        .line(format!("✓ {label} {done}, {state}"))
+        .line(format!("  manager   {}", service.record.manager.as_str()))
+        .line(format!("  store     {}", service.config.db.display()))
+        .line(format!("  record    {}", service.record_path.display()));
+    match kept(args, observed) {
+        kept if kept.is_empty() => report,
+        kept => {
+            report.line(format!("  kept      {} (recorded, not named this time)", kept.join(" ")))
+        }
+    }
+}

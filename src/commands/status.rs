@@ -1,0 +1,328 @@
+//! `heph-ops status`: what is installed, running, answering, syncing. What is
+//! shown is what was just seen or last succeeded, never what is configured,
+//! and the exit code can be trusted: 0 only if all is well.
+
+use std::time::{Duration, Instant};
+
+use hephd::{
+    error::{Code, Error, Result},
+    record::{Record, Role},
+    report::Report,
+    rpc::status::SyncStatus,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    health::{self, Answers},
+    host::Host,
+    service::Service,
+    service_manager::Running,
+    table,
+};
+
+/// Show every service: installed, running, answering, syncing
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this one
+    pub label: Option<String>,
+    /// Wait up to this long for what --for says
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub wait: Option<u64>,
+    /// What to wait for
+    #[arg(
+        long = "for",
+        value_enum,
+        default_value = "ready",
+        value_name = "STATE",
+        requires = "wait"
+    )]
+    pub wanted: Wanted,
+}
+
+/// States that can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wanted {
+    /// Every service answers and may be used
+    Ready,
+    /// Also, every device's last sync went through
+    Synced,
+    /// Also, every device has what its hub has
+    Equal,
+}
+
+/// What was seen of one service.
+struct Seen {
+    service: Service,
+    running: Running,
+    answers: Answers,
+}
+
+/// Looks.
+///
+/// # Errors
+/// `service_not_found` for a label that is not installed. A service that is
+/// not well makes the report end with `not_ready`.
+pub fn run(args: &Args, host: &Host) -> Result<Report> {
+    let begun = Instant::now();
+    let deadline = Duration::from_secs(args.wait.unwrap_or(0));
+    loop {
+        let seen = look(args, host)?;
+        let reached = seen.iter().all(|seen| seen.is(args.wanted));
+        if reached || begun.elapsed() >= deadline {
+            let late = (args.wait.is_some() && !reached).then_some(args.wanted);
+            return Ok(report(host, &seen, late));
+        }
+        host.pause(Duration::from_millis(100));
+    }
+}
+
+fn look(args: &Args, host: &Host) -> Result<Vec<Seen>> {
+    let services = match &args.label {
+        Some(label) => vec![Service::find(host, Some(label))?],
+        None => Record::load_installed(&host.record_folder())?
+            .into_iter()
+            .map(|record| Service::new(host, record))
+            .collect::<Result<_>>()?,
+    };
+    services.into_iter().map(|service| Seen::of(host, service)).collect()
+}
+
+impl Seen {
+    fn of(host: &Host, service: Service) -> Result<Self> {
+        let running = service.manager(host)?.observe(host, &service)?;
+        let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
+        Ok(Self { service, running, answers })
+    }
+
+    fn is(&self, wanted: Wanted) -> bool {
+        let spoke = self.service.config.hub_url.is_some();
+        let sync = self.answers.sync.as_ref();
+        self.is_ready()
+            && match wanted {
+                Wanted::Ready => true,
+                _ if !spoke => true,
+                Wanted::Synced => {
+                    sync.is_some_and(|s| s.last_success.is_some() && s.last_error.is_none())
+                }
+                Wanted::Equal => sync.is_some_and(|s| s.equal == Some(true)),
+            }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.running.pid.is_some() && self.answers.trouble.is_none()
+    }
+
+    /// One word on how it is.
+    fn health(&self) -> &'static str {
+        let sync = self.answers.sync.as_ref();
+        match (&self.answers.trouble, self.running.pid) {
+            (_, None) => "-",
+            (Some(trouble), _) => trouble.word,
+            _ if sync.is_some_and(|s| s.auth_failure) => "auth",
+            _ if sync.is_some_and(|s| s.last_error.is_some()) => "offline",
+            _ => "ok",
+        }
+    }
+
+    fn address(&self) -> String {
+        match self.service.record.role {
+            Role::Hub => self.service.config.http_addr.to_string(),
+            Role::Spoke => self.service.config.socket.file_name().map_or_else(
+                || self.service.config.socket.display().to_string(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
+        }
+    }
+
+    fn uptime(&self, host: &Host) -> Option<u64> {
+        let now = host.machine.clock.now_ms() / 1000;
+        self.running.since.map(|since| now.saturating_sub(since))
+    }
+
+    fn row(&self, host: &Host) -> Vec<String> {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let health = self.answers.health.as_ref();
+        vec![
+            self.service.label().to_owned(),
+            self.service.record.role.as_str().to_owned(),
+            self.running.state.clone(),
+            or_dash(health.map(|health| health.version.clone())),
+            or_dash(self.running.pid.map(|pid| pid.to_string())),
+            or_dash(self.uptime(host).map(span)),
+            self.address(),
+            self.health().to_owned(),
+            or_dash(self.answers.latency.map(|time| format!("{} ms", time.as_millis().max(1)))),
+        ]
+    }
+
+    /// What stands below the row: where it is, how it syncs, what is wrong.
+    fn lines(&self, host: &Host) -> Vec<String> {
+        let config = &self.service.config;
+        let size =
+            std::fs::metadata(&config.db).map_or_else(|_| "missing".to_owned(), |m| bytes(m.len()));
+        let mut lines = vec![format!("  → {}, {size}", config.db.display())];
+        if let Some(sync) = &self.answers.sync {
+            lines.extend(self.sync_line(sync, host));
+        }
+        if let Some(trouble) = &self.answers.trouble {
+            lines.push(format!("  ! {}", trouble.message));
+        }
+        if self.running.pid.is_none() {
+            let why =
+                self.running.result.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+            lines.push(format!("  ! not running{why}: heph-ops start {}", self.service.label()));
+        }
+        lines
+    }
+
+    fn sync_line(&self, sync: &SyncStatus, host: &Host) -> Vec<String> {
+        let ops = sync.heads.entries();
+        let devices = sync.heads.0.len();
+        let Some(url) = &sync.hub_url else {
+            let owner = sync.owner_id.as_deref().unwrap_or("none yet");
+            return vec![format!(
+                "  → {ops} ops from {} · owner {owner}",
+                count(devices, "device")
+            )];
+        };
+        let last = sync.last_success.as_deref().map_or_else(
+            || "no sync yet".to_owned(),
+            |at| format!("last good sync {} ago", span(age(at, host))),
+        );
+        let equal = match sync.equal {
+            Some(true) => "replicas equal".to_owned(),
+            Some(false) => format!("replicas differ, {} ops unsent", sync.unsent_ops),
+            None => format!("{} ops unsent", sync.unsent_ops),
+        };
+        let mut lines = vec![
+            format!("  → {url} · {last}"),
+            format!("  → {ops} ops from {} · {} · {equal}", count(devices, "device"), digest(sync)),
+        ];
+        lines.extend(sync.last_error.iter().map(|error| format!("  ! {}", error.message)));
+        if sync.pending_conflicts > 0 {
+            lines.push(format!("  ! {} conflicts", sync.pending_conflicts));
+        }
+        lines
+    }
+
+    fn data(&self, host: &Host) -> Value {
+        let health = self.answers.health.as_ref();
+        let sync = self.answers.sync.as_ref();
+        json!({
+            "label": self.service.label(),
+            "role": self.service.record.role.as_str(),
+            "manager": self.service.record.manager.as_str(),
+            "state": self.running.state,
+            "pid": self.running.pid,
+            "restarts": self.running.restarts,
+            "version": health.map(|health| &health.version),
+            "instance": health.map(|health| &health.instance),
+            "uptime_secs": self.uptime(host),
+            "address": match self.service.record.role {
+                Role::Hub => json!(self.service.config.http_addr.to_string()),
+                Role::Spoke => json!(self.service.config.socket),
+            },
+            "socket": self.service.config.socket,
+            "db": self.service.config.db,
+            "health": self.health(),
+            "trouble": self.answers.trouble.as_ref().map(|trouble| &trouble.message),
+            "latency_secs": self.answers.latency.map(|latency| latency.as_secs_f64()),
+
+            "equal": sync.and_then(|sync| sync.equal),
+            "sync": sync,
+        })
+    }
+}
+
+fn report(host: &Host, seen: &[Seen], late: Option<Wanted>) -> Report {
+    let services: Vec<Value> = seen.iter().map(|seen| seen.data(host)).collect();
+    let mut report = Report::new("ok", false, json!({ "services": services }));
+    report.lines = lines(host, seen);
+    report.error = late.map(too_late).or_else(|| unwell(seen));
+    if report.error.is_some() {
+        report.status = "unhealthy".to_owned();
+    }
+    report
+}
+
+fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
+    if seen.is_empty() {
+        return vec![
+            "no service is installed: heph-ops install-service --role hub|spoke".to_owned(),
+        ];
+    }
+    let heading =
+        ["SERVICE", "ROLE", "STATE", "VERSION", "PID", "UPTIME", "ADDRESS", "HEALTH", "LATENCY"];
+    let rows: Vec<Vec<String>> = seen.iter().map(|seen| seen.row(host)).collect();
+    let mut table = table::render(&heading, &rows).into_iter();
+    let mut lines: Vec<String> = table.next().into_iter().collect();
+    for (row, seen) in table.zip(seen) {
+        lines.push(row);
+        lines.extend(seen.lines(host));
+    }
+    lines
+}
+
+fn unwell(seen: &[Seen]) -> Option<Error> {
+    let unwell = seen.iter().find(|seen| !seen.is_ready())?;
+    let label = unwell.service.label();
+    let why = match &unwell.answers.trouble {
+        Some(trouble) => trouble.message.clone(),
+        None => format!("it is {}", unwell.running.state),
+    };
+    Some(Error::new(
+        Code::NotReady,
+        format!("{label} is not well: {why}"),
+        format!("heph-ops start {label}; its log tells more"),
+    ))
+}
+
+fn too_late(wanted: Wanted) -> Error {
+    let what = match wanted {
+        Wanted::Ready => "ready",
+        Wanted::Synced => "synced",
+        Wanted::Equal => "equal",
+    };
+    Error::new(
+        Code::NotReady,
+        format!("not every service is {what} in time"),
+        "the table above shows which, and why",
+    )
+}
+
+fn age(rfc3339: &str, host: &Host) -> u64 {
+    let at = rfc3339.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
+    (host.machine.clock.now_ms() / 1000).saturating_sub(u64::try_from(at).unwrap_or(0))
+}
+
+/// The same on two replicas exactly where they hold the same ops.
+fn digest(sync: &SyncStatus) -> String {
+    let owner = sync.owner_id.as_deref().and_then(|owner| owner.parse().ok());
+    let digest = owner.map(|owner| sync.heads.digest(&owner).to_string());
+    digest.map_or_else(|| "no heads".to_owned(), |digest| format!("heads {}", &digest[..8]))
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A time span for people: its two largest parts.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// A size for people.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,86 @@
+//! `heph-ops uninstall-service`: stops and removes a service. Data stays, and
+//! what stays is said.
+
+use hephd::{
+    error::{Code, Error, Result},
+    record::Record,
+    report::Report,
+};
+use serde_json::json;
+
+use super::{How, report_plan};
+use crate::{
+    host::Host,
+    plan::{Plan, Step},
+    service::Service,
+    service_manager::{Manager, Running},
+};
+
+/// Stop and remove a service; its data stays
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which; the only one where none is named
+    pub label: Option<String>,
+    /// Also forget what it was given
+    #[arg(long)]
+    pub purge_config: bool,
+}
+
+/// Stops and removes.
+///
+/// # Errors
+/// `usage` where several services are installed and none is named;
+/// `not_ready` when it does not stop in time.
+pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
+    let service = match Service::find(host, args.label.as_deref()) {
+        Err(error) if error.code == Code::ServiceNotFound => return Ok(nothing(&error)),
+        found => found?,
+    };
+    let manager = service.manager(host)?;
+    let now = manager.observe(host, &service)?;
+    let mut plan = stop_and_forget(host, manager, &service, &now);
+    plan.extend(forget_record(args, host, &service)?);
+    if !how.check {
+        host.apply(&plan)?;
+    }
+    let mut stays = vec![service.config.db.clone()];
+    if !args.purge_config {
+        stays.push(service.record_path.clone());
+    }
+    let data = json!({ "label": service.label(), "stays": stays });
+    let mut report = report_plan(how, &plan, "uninstalled", data);
+    if !how.check {
+        report = report.line(format!("✓ {} uninstalled", service.label()));
+    }
+    Ok(stays
+        .iter()
+        .fold(report, |report, path| report.line(format!("  stays  {}", path.display()))))
+}
+
+fn nothing(why: &Error) -> Report {
+    let report = Report::new("already_uninstalled", false, json!({}));
+    report.line(format!("✓ {why}; nothing to do"))
+}
+
+/// The record goes, or says that it is of a service that was.
+fn forget_record(args: &Args, host: &Host, service: &Service) -> Result<Vec<Step>> {
+    let path = service.record_path.clone();
+    let before = host.read(&path)?;
+    if args.purge_config {
+        return Ok(before.map(|before| Step::Remove { path, before }).into_iter().collect());
+    }
+    let after = Record { installed: false, ..service.record.clone() }.to_text()?;
+    Ok(vec![Step::Write { path, mode: 0o600, before, after }])
+}
+
+/// Stops the service, and makes its manager forget it.
+pub(super) fn stop_and_forget(
+    host: &Host,
+    manager: Manager,
+    service: &Service,
+    now: &Running,
+) -> Plan {
+    let mut plan = Plan { steps: manager.stop(service, now) };
+    plan.extend(manager.uninstall(host, service, now));
+    plan
+}

@@ -1,0 +1,191 @@
+//! The one door outside: who and where we are, running programs, and carrying
+//! out plans. Nothing else in heph-ops writes, starts or stops anything.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use hephd::{
+    error::{Error, Result, file},
+    machine::Machine,
+    paths,
+    store::{
+        Birth, Store,
+        file::{folder, make_private_folder, sync_to_medium},
+    },
+};
+
+use crate::{
+    plan::{Plan, Step},
+    service_manager::process,
+};
+
+/// How long a process has to end after SIGTERM. hephd finishes what is in
+/// flight and closes its store.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// This machine, as one person sees it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The person's home.
+    pub home: PathBuf,
+    /// The person.
+    pub uid: u32,
+    /// Time, chance and name.
+    pub machine: Machine,
+    runtime_dir: Option<PathBuf>,
+}
+
+impl Host {
+    /// The machine we run on.
+    ///
+    /// # Errors
+    /// `config_invalid` where `HOME` is unset.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn this() -> Result<Self> {
+        let uid = rustix::process::geteuid().as_raw();
+        let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let usual = PathBuf::from(format!("/run/user/{uid}"));
+        // Missing under sudo, su, cron and Ansible, although the folder is there.
+        let runtime_dir = given.or_else(|| usual.is_dir().then_some(usual));
+        Ok(Self { home: paths::home()?, uid, machine: Machine::this(), runtime_dir })
+    }
+
+    /// Where the records of services lie.
+    #[must_use]
+    pub fn record_folder(&self) -> PathBuf {
+        self.home.join(".config/heph")
+    }
+
+    /// Where logs and pid files of the process manager lie.
+    #[must_use]
+    pub fn state_folder(&self) -> PathBuf {
+        self.home.join(".local/state/heph")
+    }
+
+    /// The person's runtime folder, where a user's systemd has its sockets.
+    #[must_use]
+    pub fn runtime_dir(&self) -> Option<&Path> {
+        self.runtime_dir.as_deref()
+    }
+
+    /// The machine was booted by systemd.
+    #[must_use]
+    pub fn booted_by_systemd(&self) -> bool {
+        Path::new("/run/systemd/system").is_dir()
+    }
+
+    /// A file's text; none where there is no file.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read(&self, path: &Path) -> Result<Option<String>> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(file(path, "read")(error)),
+        }
+    }
+
+    /// Runs a program to its end and gives what it printed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn run(&self, argv: &[String]) -> Result<Output> {
+        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null());
+        if let Some(dir) = &self.runtime_dir {
+            command.env("XDG_RUNTIME_DIR", dir);
+        }
+        Ok(command.output().with_context(|| format!("cannot run {program}"))?)
+    }
+
+    /// Waits a moment between two looks at something that takes its time.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    /// Looks again and again until there is an answer or the time is up.
+    pub fn poll<T>(&self, deadline: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let begun = Instant::now();
+        loop {
+            if let Some(answer) = look() {
+                return Some(answer);
+            }
+            if begun.elapsed() >= deadline {
+                return None;
+            }
+            self.pause(Duration::from_millis(25));
+        }
+    }
+
+    /// Carries out a plan, step by step.
+    ///
+    /// # Errors
+    /// The first step's that fails; the steps before it are done.
+    pub fn apply(&self, plan: &Plan) -> Result<()> {
+        plan.steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    fn step(&self, step: &Step) -> Result<()> {
+        match step {
+            Step::MakeFolder(path) => make_private_folder(path),
+            Step::Write { path, mode, after, .. } => write_atomically(path, *mode, after),
+            Step::Remove { path, .. } => match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(file(path, "remove")(error))
+                }
+                _ => Ok(()),
+            },
+            Step::CreateStore { db, joining } => {
+                let birth = if *joining { Birth::Joining } else { Birth::Minting };
+                Store::create(db, &birth, &self.machine.entropy)
+            }
+            Step::Run(argv) => self.run_well(argv),
+            Step::Spawn(spawn) => process::start(spawn),
+            Step::Terminate { label, pid } => process::terminate(self, label, *pid),
+        }
+    }
+
+    fn run_well(&self, argv: &[String]) -> Result<()> {
+        let output = self.run(argv)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or("it said nothing").to_owned();
+        Err(Error::internal(format!("{} failed: {said}", argv.join(" "))))
+    }
+}
+
+/// Beside its final name, synced, then renamed: whoever reads it sees the old
+/// text or the new one.
+///
+/// # Errors
+/// The operating system's, naming the file.
+pub fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let staged = path.with_file_name(format!(".{name}.new"));
+    let _ = std::fs::remove_file(&staged);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&staged)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| sync_to_medium(&file)))
+        .and_then(|()| std::fs::rename(&staged, path))
+        .and_then(|()| sync_to_medium(&File::open(folder(path))?));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&staged);
+        file(path, "write")(error)
+    })
+}

@@ -1,0 +1,131 @@
+//! What will be done to the machine: pure data that can be printed, compared
+//! and counted. Only [`crate::host::Host::apply`] carries it out.
+
+use std::path::PathBuf;
+
+use crate::service_manager::process::Spawn;
+
+/// One act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Makes a folder and its parents, 0700.
+    MakeFolder(PathBuf),
+    /// Writes a file, atomically.
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What stands there; none where there is no file.
+        before: Option<String>,
+        /// What will.
+        after: String,
+    },
+    /// Removes a file.
+    Remove {
+        /// Which.
+        path: PathBuf,
+        /// What stands there.
+        before: String,
+    },
+    /// Makes the store of a new device.
+    CreateStore {
+        /// Where.
+        db: PathBuf,
+        /// It will adopt its hub's owner rather than have one of its own.
+        joining: bool,
+    },
+    /// Tells the service manager something.
+    Run(Vec<String>),
+    /// Starts a detached process.
+    Spawn(Spawn),
+    /// Ends a detached process and waits until it is gone.
+    Terminate {
+        /// The service's name.
+        label: String,
+        /// Its process.
+        pid: u32,
+    },
+}
+
+impl Step {
+    /// The step in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::MakeFolder(path) => format!("make the folder {}", path.display()),
+            Self::Write { path, before: None, .. } => format!("write {}", path.display()),
+            Self::Write { path, .. } => format!("rewrite {}", path.display()),
+            Self::Remove { path, .. } => format!("remove {}", path.display()),
+            Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
+            Self::Run(argv) => format!("run {}", argv.join(" ")),
+            Self::Spawn(spawn) => format!("start {}", spawn.argv.join(" ")),
+            Self::Terminate { label, pid } => format!("stop {label} (process {pid})"),
+        }
+    }
+}
+
+/// Steps in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What will be done.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Nothing is to be done.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Adds steps.
+    pub fn extend(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.steps.extend(steps);
+    }
+
+    /// Makes a file hold a text, unless it does.
+    pub fn write(&mut self, path: PathBuf, mode: u32, before: Option<String>, after: String) {
+        if before.as_ref() != Some(&after) {
+            self.steps.push(Step::Write { path, mode, before, after });
+        }
+    }
+
+    /// The files that change, before and after, one below the other.
+    #[must_use]
+    pub fn diff(&self) -> (String, String) {
+        let (mut old, mut new) = (String::new(), String::new());
+        for step in &self.steps {
+            let (path, before, after) = match step {
+                Step::Write { path, before, after, .. } => {
+                    (path, before.as_deref(), after.as_str())
+                }
+                Step::Remove { path, before } => (path, Some(before.as_str()), ""),
+                _ => continue,
+            };
+            old.push_str(&format!("# {}\n{}", path.display(), before.unwrap_or_default()));
+            new.push_str(&format!("# {}\n{after}", path.display()));
+        }
+        (old, new)
+    }
+
+    /// Lines for `--diff`: what goes, what comes.
+    #[must_use]
+    pub fn diff_lines(&self) -> Vec<String> {
+        let (old, new) = self.diff();
+        let diff = similar::TextDiff::from_lines(&old, &new);
+        let mut lines = Vec::new();
+        for change in diff.iter_all_changes() {
+            let text = change.value().trim_end();
+            match change.tag() {
+                similar::ChangeTag::Delete => lines.push(format!("-   {text}")),
+                similar::ChangeTag::Insert => lines.push(format!("+   {text}")),
+                similar::ChangeTag::Equal if text.starts_with("# /") => {
+                    lines.push(format!("  {}", text.trim_start_matches("# ")));
+                }
+                similar::ChangeTag::Equal => {}
+            }
+        }
+        lines
+    }
+}

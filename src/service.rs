@@ -1,0 +1,129 @@
+//! A service as it is wanted: the record, and what follows from it.
+
+use std::path::{Path, PathBuf};
+
+use hephd::{
+    args::{Config, Flags},
+    error::{Code, Error, Result},
+    record::{ManagerKind, Record, Role},
+};
+
+use crate::{host::Host, service_manager::Manager, unit};
+
+/// A record, and everything that is worked out from it.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// What it was given.
+    pub record: Record,
+    /// Where that lies.
+    pub record_path: PathBuf,
+    /// What its flags mean.
+    pub config: Config,
+    /// The command line, every flag spelled out.
+    pub argv: Vec<String>,
+}
+
+impl Service {
+    /// Works out a service from its record.
+    ///
+    /// # Errors
+    /// What hephd itself would refuse of the flags.
+    pub fn new(host: &Host, record: Record) -> Result<Self> {
+        let config = record.flags.check(record.role.mode())?;
+        let spelled_out = Flags {
+            db: Some(config.db.clone()),
+            socket: Some(config.socket.clone()),
+            existing_store: true,
+            ..record.flags.clone()
+        };
+        let mut argv = vec![
+            text(&record.bin, "--bin")?,
+            "--mode".to_owned(),
+            record.role.mode().as_str().to_owned(),
+        ];
+        argv.extend(spelled_out.to_argv()?);
+        let record_path = Record::path(&host.record_folder(), &record.label);
+        Ok(Self { record, record_path, config, argv })
+    }
+
+    /// The recorded service of a label, or the only one there is.
+    ///
+    /// # Errors
+    /// `usage` with the list where no label is given and there are several;
+    /// `service_not_found` where there is none.
+    pub fn find(host: &Host, label: Option<&str>) -> Result<Self> {
+        let records = Record::load_installed(&host.record_folder())?;
+        let labels = records.iter().map(|r| r.label.as_str()).collect::<Vec<_>>().join(", ");
+        let wanted = |record: &Record| label.is_none_or(|label| record.label == label);
+        let mut found = records.iter().filter(|record| wanted(record));
+        match (found.next(), found.next()) {
+            (Some(record), None) => Self::new(host, record.clone()),
+            (Some(_), Some(_)) => Err(Error::usage(
+                format!("there are several services: {labels}"),
+                "name one of them",
+            )),
+            (None, _) => Err(Error::new(
+                Code::ServiceNotFound,
+                match label {
+                    Some(label) => format!("no service {label} is installed"),
+                    None => "no service is installed".to_owned(),
+                },
+                "install one: heph-ops install-service --role hub|spoke",
+            )),
+        }
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.record.label
+    }
+
+    /// The manager that its record names.
+    ///
+    /// # Errors
+    /// `no_service_manager` where that one is not here.
+    pub fn manager(&self, host: &Host) -> Result<Manager> {
+        Manager::of(host, self.record.manager)
+    }
+
+    /// Its unit's text, where its manager has units.
+    ///
+    /// # Errors
+    /// As [`unit::systemd`].
+    pub fn unit(&self) -> Result<Option<String>> {
+        match self.record.manager {
+            ManagerKind::Systemd => unit::systemd(self).map(Some),
+            ManagerKind::Process => Ok(None),
+        }
+    }
+
+    /// A hub's address as this machine reaches it.
+    #[must_use]
+    pub fn probe_address(&self) -> Option<std::net::SocketAddr> {
+        let mut address = self.config.http_addr;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        (self.record.role == Role::Hub).then_some(address)
+    }
+}
+
+/// The label that a role has where none is given.
+#[must_use]
+pub const fn default_label(role: Role) -> &'static str {
+    match role {
+        Role::Hub => "heph-hub",
+        Role::Spoke => "heph-spoke",
+    }
+}
+
+/// A path that is to stand in a unit or record.
+fn text(path: &Path, flag: &str) -> Result<String> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Error::usage(format!("{flag} {} is not UTF-8", path.display()), "give paths as UTF-8 text")
+    })
+}

@@ -1,0 +1,52 @@
+//! A service in systemd's language: one template per role, and the quoting
+//! that makes each word come out as it went in.
+
+use hephd::{
+    error::{Error, Result},
+    record::Role,
+};
+use tera::{Context, Tera};
+
+use crate::service::Service;
+
+/// The first words of every unit that is ours.
+pub const RENDERED_BY: &str = "rendered by heph-ops";
+
+/// The unit's text.
+///
+/// # Errors
+/// `usage` for a word with a line break, which no unit can hold.
+pub fn systemd(service: &Service) -> Result<String> {
+    let (name, template) = match service.record.role {
+        Role::Hub => ("heph-hub.service", include_str!("../templates/heph-hub.service")),
+        Role::Spoke => ("heph-spoke.service", include_str!("../templates/heph-spoke.service")),
+    };
+    let words = service.argv.iter().map(|word| quote(word)).collect::<Result<Vec<_>>>()?;
+    let environment = (service.record.env.iter())
+        .map(|(key, value)| Ok(format!("Environment={}", quote(&format!("{key}={value}"))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut context = Context::new();
+    context.insert("label", &service.record.label);
+    context.insert("record", &service.record_path.display().to_string().replace('\n', "?"));
+    context.insert("exec_start", &words.join(" "));
+    context.insert("environment", &environment.join("\n"));
+    let mut tera = Tera::new();
+    // Every value is quoted above, by the rules of this format.
+    tera.autoescape_on(Vec::<&'static str>::new());
+    tera.add_raw_template(name, template)
+        .and_then(|()| tera.render(name, &context))
+        .map_err(|error| Error::internal(format!("the template {name}: {error}")))
+}
+
+/// A word in double quotes. With `ExecStart=:` nothing expands but `%`, and
+/// in `Environment=` nothing else does either, so one rule serves both.
+fn quote(word: &str) -> Result<String> {
+    if word.contains(['\n', '\r', '\0']) {
+        return Err(Error::usage(
+            format!("{word:?} holds a line break or NUL, which a unit cannot"),
+            "choose a value without one",
+        ));
+    }
+    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    Ok(format!("\"{word}\""))
+}
