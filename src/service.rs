@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use hephd::{
-    args::{Config, Flags},
+    args::Flags,
+    config::Config,
     error::{Code, Error, Result},
     record::{ManagerKind, Record, Role},
 };

@@ -12,8 +12,9 @@ use tokio::{
 };
 
 use crate::{
-    args::{Config, Mode},
+    args::Mode,
     clock::rfc3339,
+    config::Config,
     error::{Code, Error, Result},
     hub::{self, Hub},
     id::{EntityId, OwnerId},

@@ -15,7 +15,7 @@
 //! - Names: [`id`] (owners, origins, nodes), [`hlc`] (an op's id).
 //! - Data: [`op`] (ops, chains, heads), [`merge`] (what they mean together),
 //!   [`node`] (what people see and change).
-//! - Around it: [`args`] (every flag), [`record`] (what a service was given),
+//! - Around it: [`args`] (every flag), [`config`] (what they mean), [`record`] (what a service was given),
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
 //! - The daemon, behind the feature `daemon`: `store`, `replica`, `sync`,
@@ -23,6 +23,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod hlc;
 pub mod id;

@@ -4,7 +4,8 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use hephd::{
-    args::{Config, HephdArgs, LogFormat},
+    args::{HephdArgs, LogFormat},
+    config::Config,
     daemon,
     error::Result,
     report,

@@ -114,12 +114,12 @@ impl Report {
 }
 
 /// Prints how a command ended and gives its exit code.
-pub fn finish(command: &str, style: Style, ended: Result<Report>) -> u8 {
-    let code = match &ended {
+pub fn finish(command: &str, style: Style, ended: &Result<Report>) -> u8 {
+    let code = match ended {
         Ok(report) => report.error.as_ref().map_or(0, Error::exit_code),
         Err(error) => error.exit_code(),
     };
-    let printed = if style.json { print_json(command, &ended) } else { print_text(style, &ended) };
+    let printed = if style.json { print_json(command, ended) } else { print_text(style, ended) };
     // Nobody reads on: that is no failure of ours.
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => code.max(1),
@@ -237,5 +237,5 @@ pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -
         (None, _) => format!("see {name} --help"),
     };
     let style = Style { json, ..Style::default() };
-    finish(name, style, Err(Error::usage(message, hint)))
+    finish(name, style, &Err(Error::usage(message, hint)))
 }

@@ -1,21 +1,173 @@
-//! `heph-ops seed`: a device's store becomes a hub's.
+//! `heph-ops seed`: a device's store becomes a hub's (Path A), or an empty
+//! store is born with its owner. The procedure is `hephd::store::seed`.
 
-use super::How;
-use crate::host::Host;
+use std::{path::PathBuf, sync::Mutex, time::Duration};
+
 use hephd::{
-    error::Result,
-    report::{Report, Style},
+    error::{Code, Error, Result},
+    id::OwnerId,
+    report::{Report, Style, Warning},
+    store::{
+        Birth, Store, file,
+        seed::{self, Look, Progress, Receipt, SeededFrom},
+    },
 };
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{How, status::bytes};
+use crate::host::Host;
 
 /// Make a hub's store from a device's, and prove that nothing was lost
 #[derive(Debug, clap::Args)]
+#[group(id = "what", required = true, multiple = false, args = ["from", "owner_id"])]
 pub struct Args {
-    /// The device's store
-    #[arg(long, value_name = "SOURCE")]
-    pub from: Option<String>,
+    /// The device's store; its daemon may run and write meanwhile
+    #[arg(long, value_name = "PATH")]
+    pub from: Option<PathBuf>,
+    /// Make an empty store with this owner instead
+    #[arg(long, value_name = "ID")]
+    pub owner_id: Option<String>,
+    /// The hub's store, which must not exist yet
+    #[arg(long, value_name = "DB")]
+    pub to: PathBuf,
 }
 
-/// later
-pub fn run(_args: &Args, _how: How, _style: Style, _host: &Host) -> Result<Report> {
-    Ok(Report::default())
+/// Seeds.
+///
+/// # Errors
+/// Every refusal of `hephd::store::seed` (4), with nothing touched.
+pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
+    match (&args.from, &args.owner_id) {
+        (Some(from), _) => seed_from(args, from, how, style, host),
+        (None, Some(owner)) => born_with(args, owner, how, host),
+        (None, None) => {
+            Err(Error::usage("seed wants --from or --owner-id", "see heph-ops seed --help"))
+        }
+    }
+}
+
+fn seed_from(
+    args: &Args,
+    from: &std::path::Path,
+    how: How,
+    style: Style,
+    host: &Host,
+) -> Result<Report> {
+    if let Look::AlreadySeeded(before) = seed::look(from, &args.to)? {
+        return Ok(already(args, &before));
+    }
+    if how.check {
+        let data = json!({ "from": from, "to": args.to });
+        let mut report = Report::new("seeded", true, data);
+        report.check = true;
+        return Ok(report.line(format!(
+            "  would seed {} from {}",
+            args.to.display(),
+            from.display()
+        )));
+    }
+    let bars = Bars::new(style);
+    let (clock, entropy) = (&host.machine.clock, &host.machine.entropy);
+    let receipt = seed::seed(from, &args.to, clock, entropy, &|progress| bars.show(&progress))?;
+    bars.clear();
+    Ok(seeded(args, &receipt))
+}
+
+fn already(args: &Args, before: &SeededFrom) -> Report {
+    let data = json!({ "to": args.to, "seeded_from": before });
+    Report::new("already_seeded", false, data)
+        .line(format!("✓ already seeded from this device at {}; nothing to do", before.at))
+}
+
+fn seeded(args: &Args, receipt: &Receipt) -> Report {
+    let mut report = Report::new("seeded", true, json!(receipt));
+    report.warnings =
+        receipt.warnings.iter().map(|text| Warning::new("seed", text.as_str())).collect();
+    let tables = receipt.tables.len();
+    let equal = receipt.tables.iter().filter(|table| table.equal).count();
+    let old = receipt.old_origin.as_deref().unwrap_or("none");
+    report
+        .line(format!(
+            "✓ seeded {} ({}, {:.1} s)",
+            args.to.display(),
+            bytes(receipt.bytes),
+            receipt.seconds
+        ))
+        .line(format!("  owner     {} (the device's, unchanged)", receipt.owner_id))
+        .line(format!("  origin    {old} → {} (the hub writes under its own)", receipt.new_origin))
+        .line(format!("  equal     {equal} of {tables} tables, row by row"))
+        .line(format!("  differs   meta alone: {}", receipt.meta_changed.join(", ")))
+        .line(format!("  receipt   {}", file::beside(&args.to, ".seeded.json").display()))
+        .line(format!("  next      heph-ops install-service --role hub --db {}", args.to.display()))
+}
+
+fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> {
+    let owner: OwnerId = owner
+        .parse()
+        .map_err(|error| Error::usage(format!("--owner-id: {error}"), "give the owner's id"))?;
+    let data = json!({ "to": args.to, "owner_id": owner });
+    if args.to.exists() {
+        let has = Store::open_reader(&args.to, &host.machine)?.owner()?;
+        return match has {
+            Some(has) if has == owner => Ok(Report::new("already_seeded", false, data)
+                .line("✓ the store has this owner already; nothing to do")),
+            has => Err(other_owner(args, has.as_ref())),
+        };
+    }
+    let mut report = Report::new("seeded", true, data);
+    report.check = how.check;
+    if how.check {
+        return Ok(report.line(format!("  would make an empty store at {}", args.to.display())));
+    }
+    file::make_private_folder(file::folder(&args.to))?;
+    Store::create(&args.to, &Birth::Owned(owner), &host.machine.entropy)?;
+    Ok(report.line(format!("✓ made an empty store at {}", args.to.display())))
+}
+
+fn other_owner(args: &Args, has: Option<&OwnerId>) -> Error {
+    let has = has.map_or("nobody yet", OwnerId::as_str);
+    Error::new(
+        Code::TargetHasOtherOwner,
+        format!("{} belongs to {has}", args.to.display()),
+        "choose another file: --to DB",
+    )
+}
+
+/// What moves on a terminal while a seed is made.
+struct Bars(Option<Mutex<ProgressBar>>);
+
+impl Bars {
+    fn new(style: Style) -> Self {
+        if !style.live() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new(0);
+        let look = "  {msg:<9} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+        bar.set_style(
+            ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(Some(Mutex::new(bar)))
+    }
+
+    fn show(&self, progress: &Progress) {
+        let Some(Ok(bar)) = self.0.as_ref().map(Mutex::lock) else { return };
+        match progress {
+            Progress::Copying { bytes, of } => {
+                bar.set_message("copying");
+                bar.set_length(*of);
+                bar.set_position(*bytes);
+            }
+            Progress::Proving { table, rows } => {
+                bar.set_message(format!("proving {table}: {rows}"))
+            }
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(Ok(bar)) = self.0.as_ref().map(Mutex::lock) {
+            bar.finish_and_clear();
+        }
+    }
 }

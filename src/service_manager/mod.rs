@@ -131,17 +131,13 @@ impl Manager {
         }
     }
 
-    /// Stops what runs and starts it as it is wanted now.
+    /// Stops what runs, waits until it is gone, and starts it as it is wanted
+    /// now: whoever answers afterwards is not the old process.
     #[must_use]
     pub fn restart(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
-        match self {
-            Self::Systemd => systemd::restart(service.label()),
-            Self::Process => {
-                let mut steps = self.stop(service, now);
-                steps.push(process::spawn(host, service));
-                steps
-            }
-        }
+        let mut steps = self.stop(service, now);
+        steps.extend(self.start(host, service, &Running { pid: None, ..now.clone() }));
+        steps
     }
 
     /// What runs does so as it is wanted now.

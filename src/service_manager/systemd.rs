@@ -104,6 +104,7 @@ fn parse(shown: &str, installed: Option<String>) -> Running {
         ("activating", _) => "starting",
         (state, _) => state,
     };
+    let pid = Some(number("MainPID")).filter(|pid| *pid > 1);
     let result = match value("Result") {
         "" | "success" => None,
         "exit-code" => Some(format!("exit code {}", value("ExecMainStatus"))),
@@ -111,12 +112,12 @@ fn parse(shown: &str, installed: Option<String>) -> Running {
     };
     Running {
         installed,
-        pid: Some(number("MainPID")).filter(|pid| *pid > 1),
+        pid,
         state: state.to_owned(),
         restarts: number("NRestarts"),
         result,
         enabled: value("UnitFileState").starts_with("enabled"),
-        since: value("ExecMainStartTimestamp").trim_start_matches('@').parse().ok(),
+        since: pid.and(value("ExecMainStartTimestamp").trim_start_matches('@').parse().ok()),
     }
 }
 
@@ -175,13 +176,6 @@ pub(super) fn start(label: &str) -> Vec<Step> {
 
 pub(super) fn stop(label: &str) -> Vec<Step> {
     vec![Step::Run(systemctl(&["stop", &unit_name(label)]))]
-}
-
-pub(super) fn restart(label: &str) -> Vec<Step> {
-    vec![
-        Step::Run(systemctl(&["reset-failed"])),
-        Step::Run(systemctl(&["restart", "--no-block", &unit_name(label)])),
-    ]
 }
 
 pub(super) fn log_tail(host: &Host, label: &str, lines: usize) -> Vec<String> {

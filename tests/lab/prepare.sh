@@ -7,6 +7,16 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/heph-tests
 venv=$cache/venv
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
+# Debian packages, by the group of tests/run that needs them.
+declare -A packages=(
+  [every]='build-essential ca-certificates git jq pkg-config procps util-linux'
+  [lint]='python3 python3-venv shellcheck'
+  # The libraries are those of the compiler that macos-check unpacks.
+  [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
+  [test]='curl dbus hyperfine libxml2-utils openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
+  [quickstart]='curl dbus passwd sqlite3 systemd'
+)
+
 # A login may not have run the line that the toolchain's installer wrote.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 
@@ -30,12 +40,14 @@ is_installed() {
   [ "$(dpkg-query --show --showformat='${db:Status-Abbrev}' "$1" 2>/dev/null)" = 'ii ' ]
 }
 
-# Installs the Debian packages that are missing among those named.
-need_apt() {
+# Installs the packages of the groups that are named, as far as they are missing.
+need_packages() {
   command -v apt-get >/dev/null || stop "apt-get is missing: the tests install their tools on Debian 12"
-  local package missing=()
-  for package in "$@"; do
-    is_installed "$package" || missing+=("$package")
+  local group package missing=()
+  for group in every "$@"; do
+    for package in ${packages[$group]}; do
+      is_installed "$package" || missing+=("$package")
+    done
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   [ "$(id -u)" -eq 0 ] || stop "these packages are missing, and only root can install them:" \
@@ -47,10 +59,13 @@ need_apt() {
     stop "could not install: ${missing[*]}"
 }
 
-# Waits for another holder of the package lock rather than fail.
+# Waits for another holder of the package lock rather than fail, and speaks only
+# when something went wrong.
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 \
-    -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
+  local output
+  output=$(DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1 </dev/null) && return
+  printf '%s\n' "$output" >&2
+  return 1
 }
 
 # The tools of requirements.txt, in a virtual environment of their own.

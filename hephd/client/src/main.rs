@@ -1,1 +1,36 @@
-fn main() {}
+//! heph: the person's command line.
+//!
+//! ```text
+//!   cli ─┬─ task  doc  sync                 one verb, one function
+//!        ├─ import ── folder  weave  wiki   files → changes
+//!        ├─ export ── place                 documents → files
+//!        └─ daemon                          runs heph-ops
+//!   all of them: session (the daemon's socket), table, progress
+//!   pure: markdown  front_matter  weave  wiki  place
+//! ```
+//!
+//! It speaks to the daemon's socket only, and links nothing of the store.
+
+mod cli;
+mod daemon;
+mod doc;
+mod export;
+mod folder;
+mod front_matter;
+mod import;
+mod markdown;
+mod place;
+mod progress;
+mod session;
+mod sync;
+mod table;
+mod tags;
+mod task;
+mod weave;
+mod wiki;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main().into()
+}

@@ -336,6 +336,7 @@ pub fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::disallowed_methods, reason = "a test may write as it likes")]
 mod tests {
     use super::*;
 

@@ -11,13 +11,17 @@ use std::path::PathBuf;
 use hephd::{
     args::Flags,
     error::{Code, Error, Result},
-    record::{ManagerKind, Record, Role},
+    record::{Record, Role},
     report::Report,
     store::file,
 };
 use serde_json::{Value, json};
 
-use super::{How, Patience, ready_data, report_plan, timing, uninstall_service};
+mod put_back;
+mod wanted;
+
+use self::{put_back::put_back, wanted::wanted};
+use super::{How, Patience, ready_data, report_plan, timing};
 use crate::{
     health::Ready,
     host::Host,
@@ -150,91 +154,6 @@ fn check_label(label: &str) -> Result<()> {
     ))
 }
 
-/// The record that is wanted: what is named over what is recorded.
-fn wanted(args: &Args, host: &Host, label: String, recorded: Option<&Record>) -> Result<Record> {
-    let base = recorded.filter(|_| !args.exact);
-    if let Some(other) = recorded.filter(|record| record.role != args.role) {
-        return Err(Error::new(
-            Code::UnitForeign,
-            format!("{label} is installed as a {}", other.role.as_str()),
-            "choose another --label, or uninstall that one first",
-        ));
-    }
-    let mut flags = base.map_or(Ok(toml::Table::new()), |record| record.flags.to_table())?;
-    for name in &args.unset {
-        let name = name.trim_start_matches("--");
-        if !Flags::names().any(|known| known == name) {
-            return Err(Error::usage(
-                format!("--unset {name}: hephd has no such flag"),
-                "see hephd --help for the flags there are",
-            ));
-        }
-        flags.remove(name);
-    }
-    flags.extend(absolute_paths(&args.flags)?.to_table()?);
-    let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
-    env.extend(args.env.iter().cloned());
-    Ok(Record {
-        label,
-        role: args.role,
-        manager: manager_kind(args.manager, host, recorded),
-        installed: true,
-        bin: bin(args, recorded)?,
-        env,
-        flags: Flags::from_table(flags)?,
-    })
-}
-
-fn manager_kind(
-    choice: Option<ManagerChoice>,
-    host: &Host,
-    recorded: Option<&Record>,
-) -> ManagerKind {
-    match choice {
-        Some(ManagerChoice::Systemd) => ManagerKind::Systemd,
-        Some(ManagerChoice::Process) => ManagerKind::Process,
-        Some(ManagerChoice::Auto) => Manager::auto(host),
-        None => recorded.map_or_else(|| Manager::auto(host), |record| record.manager),
-    }
-}
-
-/// The daemon that was named, that is recorded, that lies beside us, or that
-/// is on the path.
-fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
-    let beside = || {
-        let here = std::env::current_exe().ok()?.with_file_name("hephd");
-        here.is_file().then_some(here)
-    };
-    let named = args.bin.clone().or_else(|| recorded.map(|record| record.bin.clone()));
-    let found = named.or_else(beside).or_else(|| which::which("hephd").ok());
-    let bin = found.ok_or_else(|| {
-        Error::new(Code::SourceNotFound, "there is no hephd on this machine", "name it: --bin PATH")
-    })?;
-    absolute(&bin)
-}
-
-/// A service does not run in the folder that we run in.
-fn absolute_paths(flags: &Flags) -> Result<Flags> {
-    let mut flags = flags.clone();
-    let paths = [
-        &mut flags.db,
-        &mut flags.socket,
-        &mut flags.web_root,
-        &mut flags.hub_ca,
-        &mut flags.token_file,
-    ];
-    for path in paths.into_iter().flatten() {
-        *path = absolute(path)?;
-    }
-    Ok(flags)
-}
-
-fn absolute(path: &std::path::Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| {
-        Error::usage(format!("{} is no path: {error}", path.display()), "give an absolute path")
-    })
-}
-
 fn print(service: &Service) -> Result<Report> {
     let unit = crate::unit::systemd(service)?;
     let report = Report::new("printed", false, json!({ "unit": unit }));
@@ -326,67 +245,6 @@ fn apply(
         return Ok(None);
     }
     args.patience.wait(host, manager, service).map(Some)
-}
-
-/// The machine is as it was: the previous service runs again, or none does.
-fn put_back(
-    args: &Args,
-    host: &Host,
-    service: &Service,
-    observed: &Observed,
-    error: Error,
-) -> Error {
-    let undone = undo(args, host, service, observed);
-    let mut error = error.after_attempt();
-    match undone {
-        Ok(what) => error.message = format!("{}\n  {what}", error.message),
-        Err(again) => {
-            error.message = format!("{}\n  and putting it back failed: {again}", error.message);
-        }
-    }
-    error
-}
-
-fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Result<&'static str> {
-    let now = observed.manager.observe(host, service)?;
-    let Some(previous) = observed.recorded.as_ref().filter(|record| record.installed) else {
-        host.apply(&remove_again(host, service, observed, &now)?)?;
-        return Ok("the service was removed again");
-    };
-    let previous = Service::new(host, previous.clone())?;
-    let manager = previous.manager(host)?;
-    let mut plan = Plan::default();
-    let after = observed.record_text.clone().unwrap_or_default();
-    plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, after);
-    plan.extend(manager.install(host, &previous, &now)?);
-    let ran_before = observed.running.pid.is_some();
-    plan.extend(match ran_before {
-        true => manager.restart(host, &previous, &now),
-        false => manager.stop(&previous, &now),
-    });
-    host.apply(&plan)?;
-    if ran_before {
-        args.patience.wait(host, manager, &previous)?;
-        return Ok("the previous settings were put back, and it runs with them");
-    }
-    Ok("the previous settings were put back")
-}
-
-/// Back to where no service was installed; settings of an earlier one stay.
-fn remove_again(
-    host: &Host,
-    service: &Service,
-    observed: &Observed,
-    now: &Running,
-) -> Result<Plan> {
-    let mut plan = uninstall_service::stop_and_forget(host, observed.manager, service, now);
-    let path = service.record_path.clone();
-    match (host.read(&path)?, observed.record_text.clone()) {
-        (before, Some(after)) => plan.write(path, 0o600, before, after),
-        (Some(before), None) => plan.extend([Step::Remove { path, before }]),
-        (None, None) => {}
-    }
-    Ok(plan)
 }
 
 /// The recorded flags that were not named this time, and stand.

@@ -1,0 +1,92 @@
+//! Every command, and the dispatch. What a command takes stands with it.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use hephd::{
+    error::Result,
+    report::{self, Report, Style},
+};
+
+use crate::{daemon, doc, export, import, sync, task};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "heph", version, about = "Your tasks and documents", max_term_width = 80)]
+struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What stands on every command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Everywhere {
+    /// The daemon's socket; else that of the only spoke installed, else the default
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
+    pub socket: Option<PathBuf>,
+    /// How to print.
+    #[command(flatten)]
+    pub style: Style,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add, list, show, edit and finish tasks
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Add, list, show and edit documents
+    #[command(subcommand)]
+    Doc(doc::Command),
+    /// Sync with the hub now, or show how it stands
+    Sync(sync::Args),
+    /// One line: how well this device is in step with its hub
+    Status,
+    /// Take in a folder of Markdown files
+    Import(import::Args),
+    /// Write every document as a Markdown file
+    Export(export::Args),
+    /// Start, stop, restart or look at this device's daemon, through heph-ops
+    Daemon(daemon::Args),
+}
+
+impl Command {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Task(command) => command.name(),
+            Self::Doc(command) => command.name(),
+            Self::Sync(_) => "sync",
+            Self::Status => "status",
+            Self::Import(_) => "import",
+            Self::Export(_) => "export",
+            Self::Daemon(_) => "daemon",
+        }
+    }
+}
+
+/// Runs the command line that this process was given; its exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let json = std::env::args_os().any(|word| word == "--json");
+            return report::usage_failure(&Cli::command(), json, &error);
+        }
+    };
+    report::finish(cli.command.name(), cli.everywhere.style, run(&cli))
+}
+
+fn run(cli: &Cli) -> Result<Report> {
+    let everywhere = &cli.everywhere;
+    match &cli.command {
+        Command::Task(command) => task::run(command, everywhere),
+        Command::Doc(command) => doc::run(command, everywhere),
+        Command::Sync(args) => sync::run(args, everywhere),
+        Command::Status => sync::line(everywhere),
+        Command::Import(args) => import::run(args, everywhere),
+        Command::Export(args) => export::run(args, everywhere),
+        Command::Daemon(args) => Err(daemon::run(args, everywhere)),
+    }
+}

@@ -1,0 +1,21 @@
+//! The tests of hephd, in one binary.
+//!
+//! - [`world`]: replicas of one owner in one process, and the wire between
+//!   them; [`model`]: what ops mean, by definition
+//! - [`converge`], [`schedules`], [`oplog`]: replicas end equal, lose nothing,
+//!   and refuse what they must
+//! - [`running`]: the real program; [`cli_daemon`], [`bad_input`],
+//!   [`bad_request`]: what it does, and what it answers to nonsense
+//!
+//! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
+//! runs that one again.
+
+mod bad_input;
+mod bad_request;
+mod cli_daemon;
+mod converge;
+mod model;
+mod oplog;
+mod running;
+mod schedules;
+mod world;

@@ -1,0 +1,344 @@
+//! A little world in one process: replicas of one owner, each with a clock of
+//! its own, and a wire that may lose, repeat or cut.
+//!
+//! No HTTP, and no thread: `sync::Cycle` asks, `hub::answer_*` answer, and
+//! every body goes through JSON as it would on its way. The same seed gives
+//! the same world.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use hephd::{
+    clock::{Clock, Entropy},
+    cursor::Cursor,
+    error::Result,
+    hub,
+    id::{EntityId, Origin, OwnerId},
+    machine::Machine,
+    node::{Change, Link, Node, Wanted},
+    op::{Entry, Heads, Op},
+    store::{
+        Birth, Store,
+        oplog::{Appended, MAX_ENTRIES},
+    },
+    sync::{Answer, Ask, Cycle},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+/// A day in spring 2026, in ms since 1970.
+pub const TODAY: u64 = 1_777_000_000_000;
+
+/// A day in 2099.
+pub const YEAR_2099: u64 = 4_090_000_000_000;
+
+/// Random numbers from a seed.
+#[derive(Debug)]
+pub struct Dice(Entropy);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(Entropy::Seeded(Arc::new(AtomicU64::new(seed))))
+    }
+
+    pub fn roll(&self) -> u64 {
+        u64::from_le_bytes(self.0.bytes())
+    }
+
+    /// A number below `n`.
+    pub fn below(&self, n: usize) -> usize {
+        usize::try_from(self.roll() % n as u64).unwrap()
+    }
+
+    pub fn percent(&self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// Runs a test for each seed from 0, or for `HEPH_SEED` alone.
+#[expect(clippy::disallowed_methods, reason = "a test is told its seed from outside")]
+pub fn for_seeds(count: u64, test: impl Fn(u64)) {
+    let told = std::env::var("HEPH_SEED").ok().map(|seed| seed.parse().expect("HEPH_SEED=n"));
+    let seeds = told.map_or(0..count, |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        if let Err(failed) = catch_unwind(AssertUnwindSafe(|| test(seed))) {
+            eprintln!("seed {seed} failed; to run it alone: HEPH_SEED={seed}");
+            resume_unwind(failed);
+        }
+    }
+}
+
+/// A replica, and the machine that it lives on.
+#[derive(Debug)]
+pub struct Peer {
+    pub store: Store,
+    clock: Arc<AtomicU64>,
+}
+
+/// All that a replica's disk holds.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub owner: OwnerId,
+    pub origin: Origin,
+    pub entries: Vec<Entry>,
+}
+
+impl Peer {
+    pub fn new(name: &str, birth: &Birth, dice: &Dice) -> Self {
+        Self::on(name, birth, dice.roll())
+    }
+
+    /// A replica whose process draws from this seed.
+    pub fn on(name: &str, birth: &Birth, seed: u64) -> Self {
+        let clock = Arc::new(AtomicU64::new(TODAY));
+        let machine = machine(name, Arc::clone(&clock), seed);
+        Self { store: Store::in_memory(birth, &machine).unwrap(), clock }
+    }
+
+    pub fn set_clock(&self, ms: u64) {
+        self.clock.store(ms, Ordering::Relaxed);
+    }
+
+    pub fn pass_time(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    pub fn owner(&self) -> OwnerId {
+        self.store.owner().unwrap().expect("this replica has an owner")
+    }
+
+    pub fn heads(&self) -> Heads {
+        self.store.owner().unwrap().map_or_else(Heads::default, |o| self.store.heads(&o).unwrap())
+    }
+
+    pub fn write(&mut self, changes: &[Change]) -> u64 {
+        let owner = self.owner();
+        self.store.write(&owner, changes).unwrap().ops
+    }
+
+    /// Every entry of every chain.
+    pub fn entries(&self) -> Vec<Entry> {
+        let Some(owner) = self.store.owner().unwrap() else { return Vec::new() };
+        entries_beyond(&self.store, &owner, &Heads::default())
+    }
+
+    /// Every op, by its id.
+    pub fn ops(&self) -> BTreeMap<String, String> {
+        by_id(&self.entries())
+    }
+
+    /// Takes up to `most` entries that it lacks straight from another.
+    pub fn hear(&mut self, other: &Self, most: usize) {
+        let (owner, mine) = (self.owner(), self.heads());
+        let after = |origin: &Origin| mine.of(origin).seq;
+        let (entries, _) = other.store.entries_after(&owner, &after, most).unwrap();
+        let taken = self.store.append(&owner, &entries).unwrap();
+        assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let (owner, origin) = (self.owner(), self.store.origin().unwrap());
+        Snapshot { owner, origin, entries: self.entries() }
+    }
+
+    /// The disk as it was, in a process that draws from this seed.
+    pub fn restore(&mut self, name: &str, disk: &Snapshot, seed: u64) {
+        let machine = machine(name, Arc::clone(&self.clock), seed);
+        self.store = Store::in_memory(&Birth::Owned(disk.owner.clone()), &machine).unwrap();
+        self.store.set_meta("origin", disk.origin.as_str()).unwrap();
+        let taken = self.store.append(&disk.owner, &disk.entries).unwrap();
+        assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
+    }
+}
+
+pub fn machine(name: &str, clock: Arc<AtomicU64>, seed: u64) -> Machine {
+    Machine {
+        clock: Clock::Manual(clock),
+        entropy: Entropy::Seeded(Arc::new(AtomicU64::new(seed))),
+        name: name.to_owned(),
+    }
+}
+
+/// Every entry of a store that lies beyond some heads, page after page.
+pub fn entries_beyond(store: &Store, owner: &OwnerId, heads: &Heads) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut places: BTreeMap<Origin, u64> = BTreeMap::new();
+    loop {
+        let after =
+            |origin: &Origin| places.get(origin).copied().unwrap_or_else(|| heads.of(origin).seq);
+        let (page, more) = store.entries_after(owner, &after, MAX_ENTRIES).unwrap();
+        page.iter().for_each(|entry| {
+            places.insert(entry.origin.clone(), entry.seq);
+        });
+        entries.extend(page);
+        if !more {
+            return entries;
+        }
+    }
+}
+
+pub fn by_id(entries: &[Entry]) -> BTreeMap<String, String> {
+    let id = |entry: &Entry| Op::decode(entry.op.get()).unwrap().id().to_string();
+    entries.iter().map(|entry| (id(entry), entry.op.get().to_owned())).collect()
+}
+
+/// What happens to messages, in percent of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weather {
+    /// The request never arrives, and the cycle ends there.
+    pub lost: usize,
+    /// The hub acts and its answer never arrives: the cycle ends there.
+    pub unanswered: usize,
+    /// The request arrives twice.
+    pub repeated: usize,
+    /// Entries on a page, both ways; 0 for as many as there are.
+    pub page: usize,
+}
+
+impl Weather {
+    pub const FAIR: Self = Self { lost: 0, unanswered: 0, repeated: 0, page: 0 };
+
+    pub fn foul(dice: &Dice) -> Self {
+        Self { lost: 8, unanswered: 8, repeated: 10, page: 1 + dice.below(40) }
+    }
+
+    fn page(&self) -> usize {
+        if self.page == 0 { MAX_ENTRIES } else { self.page }
+    }
+}
+
+/// How a cycle ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Whole,
+    Cut,
+}
+
+/// One cycle of a spoke with its hub.
+pub fn cycle(spoke: &mut Peer, hub: &mut Peer, weather: Weather, dice: &Dice) -> Result<Ended> {
+    let mut cycle = Cycle::default();
+    // Two asks an entry are more than any cycle needs.
+    let patience = 100 + 2 * (spoke.heads().entries() + hub.heads().entries());
+    for _ in 0..patience {
+        let Some(ask) = cycle.next(&spoke.store)? else { return Ok(Ended::Whole) };
+        let ask = shortened(ask, weather.page());
+        if dice.percent(weather.lost) {
+            return Ok(Ended::Cut);
+        }
+        if dice.percent(weather.repeated) {
+            answer(hub, &ask, weather.page())?;
+        }
+        let answer = answer(hub, &ask, weather.page())?;
+        if dice.percent(weather.unanswered) {
+            return Ok(Ended::Cut);
+        }
+        cycle.take(&mut spoke.store, answer)?;
+    }
+    panic!("the cycle does not end: {cycle:?}");
+}
+
+/// A batch may be cut short anywhere: its beginning is a batch as well.
+pub fn shortened(ask: Ask, page: usize) -> Ask {
+    match ask {
+        Ask::Push(mut body) => {
+            body.entries.truncate(page);
+            Ask::Push(body)
+        }
+        other => other,
+    }
+}
+
+/// What the hub does and says.
+pub fn answer(hub: &mut Peer, ask: &Ask, page: usize) -> Result<Answer> {
+    let (owner, now) = (hub.owner(), hub.now());
+    Ok(match ask {
+        Ask::Heads(digest) => match hub::answer_heads(&hub.store, &owner, *digest, now)? {
+            (_, None) => Answer::Same,
+            (_, Some(body)) => Answer::Heads(sent(&body)),
+        },
+        Ask::Pull(after) => {
+            let after = Cursor::decode(&after.encode()).unwrap();
+            Answer::Page(sent(&hub::answer_pull(&hub.store, &owner, &after, page)?))
+        }
+        Ask::Push(body) => match hub::answer_push(&mut hub.store, &owner, &sent(body))? {
+            Ok(pushed) => Answer::Pushed(sent(&pushed)),
+            Err(Appended::NotNext { .. }) => Answer::NotNext,
+            Err(refused) => return Err(refused.done().unwrap_err()),
+        },
+    })
+}
+
+/// As it comes out at the other end of the wire.
+fn sent<T: Serialize + DeserializeOwned>(body: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(body).unwrap()).unwrap()
+}
+
+/// All nodes, links and conflicts as one text, the same for equal states.
+/// What a list shows and what one node shows must agree.
+pub fn export(peer: &Peer) -> String {
+    let (store, owner) = (&peer.store, peer.owner());
+    let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
+    let mut links: Vec<Link> = Vec::new();
+    let everything = Wanted { deleted: true, ..Wanted::default() };
+    for listed in store.nodes(&owner, &everything).unwrap() {
+        let node = store.node(&owner, &listed.id).unwrap().expect("a listed node exists");
+        assert_eq!(listed, as_listed(&node));
+        links.extend(store.links_from(&owner, &node.id).unwrap());
+        nodes.insert(node.id.to_string(), json!(node));
+    }
+    links.sort();
+    let conflicts = store.conflicts(&owner).unwrap();
+    let text = json!({ "nodes": nodes, "links": links, "conflicts": conflicts });
+    serde_json::to_string_pretty(&text).unwrap()
+}
+
+fn as_listed(node: &Node) -> Node {
+    let mut listed = Node { versions: BTreeMap::new(), ..node.clone() };
+    listed.fields.remove("body");
+    listed
+}
+
+/// A node is given one value; one that is new there is given a kind as well.
+pub fn set(peer: &Peer, id: &EntityId, field: &str, value: &Value) -> Change {
+    let known = peer.store.node(&peer.owner(), id).unwrap().is_some();
+    let mut set = Map::from_iter([(field.to_owned(), value.clone())]);
+    if !known {
+        set.insert("kind".to_owned(), json!("doc"));
+    }
+    Change::Node { id: Some(id.clone()), set, deleted: None }
+}
+
+/// A random edit among `size` nodes, as a person might make it.
+pub fn random_edit(peer: &mut Peer, size: usize, dice: &Dice) -> u64 {
+    let id: EntityId = format!("node-{}", dice.below(size)).parse().unwrap();
+    let other: EntityId = format!("node-{}", dice.below(size)).parse().unwrap();
+    let text = json!(format!("{:04x}", dice.roll() & 0xffff));
+    let known = peer.store.node(&peer.owner(), &id).unwrap().is_some();
+    let change = match dice.below(10) {
+        0 if known => Change::Node { id: Some(id), set: Map::new(), deleted: Some(true) },
+        1 if known => Change::Node { id: Some(id), set: Map::new(), deleted: Some(false) },
+        2 | 3 => Change::Link {
+            link: Link { from: id, to: other, kind: "wiki".to_owned() },
+            deleted: dice.percent(30),
+        },
+        4 => set(peer, &id, "kind", dice.pick(&[json!("doc"), json!("task")])),
+        5 => set(peer, &id, "done", &json!(dice.percent(50))),
+        6 | 7 => set(peer, &id, "body", &text),
+        _ => set(peer, &id, "title", &text),
+    };
+    peer.write(&[change])
+}

@@ -1,0 +1,102 @@
+//! The record that is wanted: what is named, laid over what is recorded.
+
+use std::path::{Path, PathBuf};
+
+use hephd::{
+    args::Flags,
+    error::{Code, Error, Result},
+    record::{ManagerKind, Record},
+};
+
+use super::{Args, ManagerChoice};
+use crate::{host::Host, service_manager::Manager};
+
+/// The record that is wanted: what is named over what is recorded.
+pub(super) fn wanted(
+    args: &Args,
+    host: &Host,
+    label: String,
+    recorded: Option<&Record>,
+) -> Result<Record> {
+    let base = recorded.filter(|_| !args.exact);
+    if let Some(other) = recorded.filter(|record| record.role != args.role) {
+        return Err(Error::new(
+            Code::UnitForeign,
+            format!("{label} is installed as a {}", other.role.as_str()),
+            "choose another --label, or uninstall that one first",
+        ));
+    }
+    let mut flags = base.map_or(Ok(toml::Table::new()), |record| record.flags.to_table())?;
+    for name in &args.unset {
+        let name = name.trim_start_matches("--");
+        if !Flags::names().any(|known| known == name) {
+            return Err(Error::usage(
+                format!("--unset {name}: hephd has no such flag"),
+                "see hephd --help for the flags there are",
+            ));
+        }
+        flags.remove(name);
+    }
+    flags.extend(absolute_paths(&args.flags)?.to_table()?);
+    let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
+    env.extend(args.env.iter().cloned());
+    Ok(Record {
+        label,
+        role: args.role,
+        manager: manager_kind(args.manager, host, recorded),
+        installed: true,
+        bin: bin(args, recorded)?,
+        env,
+        flags: Flags::from_table(flags)?,
+    })
+}
+
+fn manager_kind(
+    choice: Option<ManagerChoice>,
+    host: &Host,
+    recorded: Option<&Record>,
+) -> ManagerKind {
+    match choice {
+        Some(ManagerChoice::Systemd) => ManagerKind::Systemd,
+        Some(ManagerChoice::Process) => ManagerKind::Process,
+        Some(ManagerChoice::Auto) => Manager::auto(host),
+        None => recorded.map_or_else(|| Manager::auto(host), |record| record.manager),
+    }
+}
+
+/// The daemon that was named, that is recorded, that lies beside us, or that
+/// is on the path.
+fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
+    let beside = || {
+        let here = std::env::current_exe().ok()?.with_file_name("hephd");
+        here.is_file().then_some(here)
+    };
+    let named = args.bin.clone().or_else(|| recorded.map(|record| record.bin.clone()));
+    let found = named.or_else(beside).or_else(|| which::which("hephd").ok());
+    let bin = found.ok_or_else(|| {
+        Error::new(Code::SourceNotFound, "there is no hephd on this machine", "name it: --bin PATH")
+    })?;
+    absolute(&bin)
+}
+
+/// A service does not run in the folder that we run in.
+fn absolute_paths(flags: &Flags) -> Result<Flags> {
+    let mut flags = flags.clone();
+    let paths = [
+        &mut flags.db,
+        &mut flags.socket,
+        &mut flags.web_root,
+        &mut flags.hub_ca,
+        &mut flags.token_file,
+    ];
+    for path in paths.into_iter().flatten() {
+        *path = absolute(path)?;
+    }
+    Ok(flags)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        Error::usage(format!("{} is no path: {error}", path.display()), "give an absolute path")
+    })
+}

@@ -1,0 +1,11 @@
+//! heph-ops as people and scripts use it: the real programs, a home of their
+//! own, real processes. Nothing is faked.
+
+#![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
+
+mod answers;
+mod kill_points;
+mod sandbox;
+mod seeding;
+mod services;
+mod units;

@@ -1,0 +1,140 @@
+//! `heph-ops seed` on a live device, and what an independent program finds.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use serde_json::{Value, json};
+
+use super::sandbox::{Sandbox, add_task};
+
+/// Asks the `sqlite3` program, which knows nothing of ours.
+fn sqlite3(db: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3").arg("-readonly").arg(db).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Rows of a table in `a` that `b` does not have.
+fn rows_only_in(a: &Path, b: &Path, table: &str) -> String {
+    let sql = format!(
+        "ATTACH 'file:{}?mode=ro' AS other;
+         SELECT count(*) FROM (SELECT * FROM main.{table} EXCEPT SELECT * FROM other.{table});",
+        b.display()
+    );
+    sqlite3(a, &sql)
+}
+
+fn tables(db: &Path) -> Vec<String> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    sqlite3(db, sql).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_quiet_device_and_its_hub_differ_in_meta_alone() {
+    let sandbox = Sandbox::new();
+    let mut device = sandbox.device();
+    for n in 0..50 {
+        add_task(&mut device, &format!("task {n}"));
+    }
+    let (from, to) = (sandbox.device_db(), sandbox.path("hub/heph.db"));
+    let words = ["seed", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap(), "--json"];
+    let seeded = sandbox.ops(&words).expect(0).json();
+    assert_eq!((&seeded["status"], &seeded["changed"]), (&"seeded".into(), &true.into()));
+    assert_eq!(tables(&from), tables(&to));
+    for table in tables(&from).iter().filter(|table| *table != "meta") {
+        assert_eq!(rows_only_in(&from, &to, table), "0", "{table}");
+        assert_eq!(rows_only_in(&to, &from, table), "0", "{table}");
+    }
+    let meta =
+        |db: &Path, key: &str| sqlite3(db, &format!("SELECT value FROM meta WHERE key = '{key}'"));
+    assert_eq!(meta(&from, "owner_id"), meta(&to, "owner_id"));
+    assert_ne!(meta(&from, "origin"), meta(&to, "origin"));
+    assert_ne!(meta(&from, "epoch"), meta(&to, "epoch"));
+    assert_eq!(sqlite3(&to, "PRAGMA integrity_check"), "ok");
+
+    let again = sandbox.ops(&words).expect(0).json();
+    assert_eq!((&again["status"], &again["changed"]), (&"already_seeded".into(), &false.into()));
+    sandbox.ops(&["stop"]).expect(0);
+    std::fs::remove_file(&from).unwrap();
+    let asleep = sandbox.ops(&words).expect(0).json();
+    assert_eq!(asleep["status"], "already_seeded", "the source is not needed for that");
+}
+
+#[test]
+fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
+    let sandbox = Sandbox::new();
+    let mut device = sandbox.device();
+    let body = "years of notes ".repeat(7_000);
+    for batch in 0..50 {
+        let doc = |n: u32| {
+            json!({ "node": { "set": { "kind": "doc",
+            "title": format!("doc {batch}.{n}"), "body": format!("{batch}.{n} {body}") } } })
+        };
+        let changes: Vec<Value> = (0..10).map(doc).collect();
+        let _: Value = device.call("node.write", &json!({ "changes": changes })).unwrap();
+    }
+    let (from, to) = (sandbox.device_db(), sandbox.path("hub/heph.db"));
+    assert!(from.metadata().unwrap().len() > 50_000_000);
+
+    let stop = AtomicBool::new(false);
+    let mut writer = sandbox.connect(".local/share/heph/hephd.sock");
+    let acknowledged =
+        |device: &mut hephd::rpc::client::Client, n: u32| add_task(device, &format!("before {n}"));
+    let before: Vec<String> = (0..100).map(|n| acknowledged(&mut device, n)).collect();
+    let during = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                add_task(&mut writer, &format!("during {count}"));
+                count += 1;
+            }
+            count
+        });
+        let ended =
+            sandbox.ops(&["seed", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap()]);
+        stop.store(true, Ordering::Relaxed);
+        ended.expect(0);
+        writing.join().unwrap()
+    });
+    assert!(during > 0, "the writer was at work");
+    for id in &before {
+        assert_eq!(sqlite3(&to, &format!("SELECT count(*) FROM nodes WHERE id = '{id}'")), "1");
+    }
+    assert_eq!(sqlite3(&to, "SELECT count(*) FROM nodes WHERE kind = 'doc'"), "500");
+    for table in ["ops", "chains"] {
+        assert_eq!(rows_only_in(&to, &from, table), "0", "{table} holds nothing that is not there");
+    }
+}
+
+#[test]
+fn born_with_its_owner_once_and_never_another() {
+    let sandbox = Sandbox::new();
+    let to = sandbox.path("hub/heph.db").display().to_string();
+    let status = |owner: &str| sandbox.ops(&["seed", "--owner-id", owner, "--to", &to, "--json"]);
+    assert_eq!(status("me").expect(0).json()["status"], "seeded");
+    assert_eq!(status("me").expect(0).json()["status"], "already_seeded");
+    assert_eq!(status("you").expect(4).json()["error"]["code"], "target_has_other_owner");
+    sandbox.ops(&["seed", "--to", &to]).expect(2);
+}
+
+#[test]
+fn check_looks_and_makes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let (from, to) = (sandbox.device_db(), sandbox.path("hub/heph.db"));
+    let words = [
+        "seed",
+        "--from",
+        from.to_str().unwrap(),
+        "--to",
+        to.to_str().unwrap(),
+        "--json",
+        "--check",
+    ];
+    let check = sandbox.ops(&words).expect(0).json();
+    assert_eq!((&check["changed"], &check["check"]), (&true.into(), &true.into()));
+    assert!(!sandbox.path("hub").exists());
+}

@@ -1,0 +1,199 @@
+//! Services under the process manager: installed once, changed by name,
+//! never robbed of a flag, put back when they do not start.
+
+use serde_json::Value;
+
+use super::sandbox::{Sandbox, add_task, free_port, wait_for};
+
+fn hub(sandbox: &Sandbox) -> String {
+    let db = sandbox.path("hub/heph.db").display().to_string();
+    sandbox.ops(&["seed", "--owner-id", "me", "--to", &db]).expect(0);
+    let address = format!("127.0.0.1:{}", free_port());
+    sandbox.install(&["--role", "hub", "--db", &db, "--http-addr", &address]).expect(0);
+    address
+}
+
+fn pid(sandbox: &Sandbox, label: &str) -> Value {
+    sandbox.ops(&["status", label, "--json"]).json()["data"]["services"][0]["pid"].clone()
+}
+
+#[test]
+fn a_second_install_touches_nothing() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.install(&["--role", "spoke", "--json"]).expect(0).json();
+    assert_eq!((&first["status"], &first["changed"]), (&"installed".into(), &true.into()));
+    for words in [&["--role", "spoke", "--json"][..], &["--role", "spoke", "--json", "--check"]] {
+        let again = sandbox.install(words).expect(0).json();
+        assert_eq!(again["status"], "already_installed");
+        assert_eq!(again["changed"], false);
+        assert_eq!(pid(&sandbox, "heph-spoke"), first["data"]["pid"], "nobody was restarted");
+    }
+}
+
+#[test]
+fn a_later_install_drops_no_flag() {
+    let sandbox = Sandbox::new();
+    let address = hub(&sandbox);
+    sandbox.install(&["--role", "spoke", "--hub-url", &format!("http://{address}")]).expect(0);
+    let changed = sandbox
+        .install(&["--role", "spoke", "--sync-interval-secs", "7", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(changed["status"], "updated");
+    assert_eq!(changed["data"]["kept"], serde_json::json!(["--hub-url"]));
+    sandbox.ops(&["restart", "heph-spoke", "--settle-ms", "0"]).expect(0);
+    let status = sandbox.ops(&["status", "heph-spoke", "--json"]).expect(0).json();
+    let url = format!("http://{address}/");
+    assert_eq!(status["data"]["services"][0]["sync"]["hub_url"], url, "{status}");
+}
+
+#[test]
+fn exact_and_unset_are_the_two_ways_to_take_a_flag_away() {
+    let sandbox = Sandbox::new();
+    sandbox.install(&["--role", "spoke", "--sync-interval-secs", "7", "--log-format", "json"]);
+    let unset = ["--role", "spoke", "--unset", "log-format", "--json"];
+    assert_eq!(sandbox.install(&unset).expect(0).json()["data"]["kept"][0], "--sync-interval-secs");
+    let record = sandbox.path(".config/heph/heph-spoke.toml");
+    assert!(!std::fs::read_to_string(&record).unwrap().contains("log-format"));
+    sandbox.install(&["--role", "spoke", "--exact"]).expect(0);
+    assert!(!std::fs::read_to_string(&record).unwrap().contains("sync-interval"));
+    let ended = sandbox.install(&["--role", "spoke", "--unset", "colour"]).expect(2);
+    assert!(ended.err.contains("no such flag"), "{}", ended.err);
+}
+
+#[test]
+fn check_says_what_would_be_and_does_nothing() {
+    let sandbox = Sandbox::new();
+    let check =
+        sandbox.install(&["--role", "spoke", "--check", "--diff", "--json"]).expect(0).json();
+    assert_eq!((&check["status"], &check["check"]), (&"installed".into(), &true.into()));
+    assert_eq!(check["changed"], true);
+    assert!(check["diff"]["after"].as_str().unwrap().contains("role = \"spoke\""));
+    assert_eq!(std::fs::read_dir(sandbox.home()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_first_install_that_never_gets_ready_is_removed_again() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.install(&["--role", "spoke", "--bin", "/bin/false"]).expect(1);
+    assert!(ended.err.contains("ended at once"), "{}", ended.err);
+    assert!(ended.err.contains("the service was removed again"), "{}", ended.err);
+    assert!(!sandbox.path(".config/heph/heph-spoke.toml").exists());
+    let status = sandbox.ops(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["data"]["services"], serde_json::json!([]));
+}
+
+#[test]
+fn a_change_that_does_not_start_is_put_back_and_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.install(&["--role", "spoke", "--sync-interval-secs", "9"]).expect(0);
+    let record = sandbox.path(".config/heph/heph-spoke.toml");
+    let before = std::fs::read_to_string(&record).unwrap();
+    let ended = sandbox.install(&["--role", "spoke", "--bin", "/bin/false", "--json"]).expect(1);
+    assert_eq!(ended.json()["error"]["code"], "not_ready");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), before);
+    sandbox.ops(&["status", "heph-spoke"]).expect(0);
+}
+
+#[test]
+fn a_service_that_dies_at_once_shows_the_last_lines_of_its_log() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    sandbox.ops(&["stop"]).expect(0);
+    std::fs::write(sandbox.device_db(), "no store at all, but long enough to look at").unwrap();
+    let ended = sandbox.ops(&["start", "--settle-ms", "50"]).expect(3);
+    assert!(
+        ended.err.contains("  | ✗ ") && ended.err.contains("not_a_heph_store"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn start_stop_and_restart_say_what_was_so_already() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let status = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.push("--json");
+        let json = sandbox.ops(&words).expect(0).json();
+        (json["status"].as_str().unwrap().to_owned(), json["changed"] == true)
+    };
+    assert_eq!(status(&["start", "--settle-ms", "0"]), ("already_started".into(), false));
+    let before = pid(&sandbox, "heph-spoke");
+    assert_eq!(status(&["restart", "--settle-ms", "0"]), ("restarted".into(), true));
+    assert_ne!(pid(&sandbox, "heph-spoke"), before);
+    assert_eq!(status(&["stop"]), ("stopped".into(), true));
+    assert_eq!(status(&["stop"]), ("already_stopped".into(), false));
+    assert_eq!(status(&["start", "--settle-ms", "0"]), ("started".into(), true));
+    assert_eq!(status(&["uninstall-service"]), ("uninstalled".into(), true));
+    assert_eq!(status(&["uninstall-service"]), ("already_uninstalled".into(), false));
+    assert!(sandbox.device_db().exists(), "data stays");
+}
+
+#[test]
+fn a_hub_without_a_store_is_refused_with_the_way_to_one() {
+    let sandbox = Sandbox::new();
+    let db = sandbox.path("heph.db").display().to_string();
+    let ended = sandbox.install(&["--role", "hub", "--db", &db]).expect(4);
+    assert!(ended.err.contains("[store_missing]") && ended.err.contains("seed"), "{}", ended.err);
+    assert!(!sandbox.path("heph.db").exists());
+}
+
+#[test]
+fn a_recorded_spokes_store_is_never_made_again() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    sandbox.ops(&["stop"]).expect(0);
+    for name in ["heph.db", "heph.db-wal", "heph.db-shm"] {
+        let _ = std::fs::remove_file(sandbox.path(".local/share/heph").join(name));
+    }
+    sandbox.install(&["--role", "spoke"]).expect(4);
+    sandbox.ops(&["start", "--settle-ms", "50"]).expect(3);
+    assert!(!sandbox.device_db().exists(), "an unmounted disk must not become an empty store");
+}
+
+#[test]
+fn verbs_without_a_label_want_one_where_there_are_two() {
+    let sandbox = Sandbox::new();
+    hub(&sandbox);
+    sandbox.device();
+    let ended = sandbox.ops(&["restart"]).expect(2);
+    assert!(ended.err.contains("heph-hub, heph-spoke"), "{}", ended.err);
+}
+
+#[test]
+fn a_process_that_took_the_pid_over_is_not_signalled() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    sandbox.ops(&["stop"]).expect(0);
+    let mut bystander = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let forged = serde_json::json!({ "pid": bystander.id(), "start_time": "another boot 1",
+        "since": 0, "fingerprint": "", "log_from": 0 });
+    std::fs::write(sandbox.path(".local/state/heph/heph-spoke.pid"), forged.to_string()).unwrap();
+    assert_eq!(sandbox.ops(&["stop", "--json"]).expect(0).json()["status"], "already_stopped");
+    assert!(bystander.try_wait().unwrap().is_none(), "the bystander lives");
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}
+
+#[test]
+fn status_tells_equal_from_not_and_waits_for_it() {
+    let sandbox = Sandbox::new();
+    let address = hub(&sandbox);
+    sandbox.install(&["--role", "spoke", "--hub-url", &format!("http://{address}")]).expect(0);
+    let mut device = sandbox.connect(".local/share/heph/hephd.sock");
+    sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+    sandbox.ops(&["stop", "heph-hub"]).expect(0);
+    add_task(&mut device, "while the hub is away");
+    let status =
+        || sandbox.ops(&["status", "heph-spoke", "--json"]).json()["data"]["services"][0].clone();
+    wait_for("the loss of the hub to be seen", || status()["health"] == "offline");
+    assert_eq!(status()["equal"], false);
+    assert_eq!(status()["sync"]["unsent_ops"], 4, "the device's node, and the task");
+    sandbox.ops(&["status"]).expect(3);
+    sandbox.ops(&["status", "--wait", "1", "--for", "equal"]).expect(3);
+    sandbox.ops(&["start", "heph-hub", "--settle-ms", "0"]).expect(0);
+    let _: Value = device.call("sync.now", &Value::Null).unwrap();
+    sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+}
