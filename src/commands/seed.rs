@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Mutex, time::Duration};
 use hephd::{
     error::{Code, Error, Result},
     id::OwnerId,
-    report::{Report, Style, Warning},
+    report::{Report, Style},
     store::{
         Birth, Store, file,
         seed::{self, Look, Progress, Receipt, SeededFrom},
@@ -20,13 +20,12 @@ use crate::host::Host;
 
 /// Make a hub's store from a device's, and prove that nothing was lost
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["from", "owner_id"])]
 pub struct Args {
     /// The device's store; its daemon may run and write meanwhile
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", required_unless_present = "owner_id")]
     pub from: Option<PathBuf>,
     /// Make an empty store with this owner instead
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "from")]
     pub owner_id: Option<String>,
     /// The hub's store, which must not exist yet
     #[arg(long, value_name = "DB")]
@@ -82,9 +81,8 @@ fn already(args: &Args, before: &SeededFrom) -> Report {
 
 fn seeded(args: &Args, receipt: &Receipt) -> Report {
     let mut report = Report::new("seeded", true, json!(receipt));
-    report.warnings =
-        receipt.warnings.iter().map(|text| Warning::new("seed", text.as_str())).collect();
-    let tables = receipt.tables.len();
+    report.warnings.clone_from(&receipt.warnings);
+    // All of them: a seed with a difference elsewhere is refused.
     let equal = receipt.tables.iter().filter(|table| table.equal).count();
     let old = receipt.old_origin.as_deref().unwrap_or("none");
     report
@@ -96,8 +94,10 @@ fn seeded(args: &Args, receipt: &Receipt) -> Report {
         ))
         .line(format!("  owner     {} (the device's, unchanged)", receipt.owner_id))
         .line(format!("  origin    {old} → {} (the hub writes under its own)", receipt.new_origin))
-        .line(format!("  equal     {equal} of {tables} tables, row by row"))
-        .line(format!("  differs   meta alone: {}", receipt.meta_changed.join(", ")))
+        .line(format!(
+            "  equal     {equal} tables, row by row; only meta differs: {}",
+            receipt.meta_changed.join(", ")
+        ))
         .line(format!("  receipt   {}", file::beside(&args.to, ".seeded.json").display()))
         .line(format!("  next      heph-ops install-service --role hub --db {}", args.to.display()))
 }

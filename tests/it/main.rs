@@ -8,4 +8,5 @@ mod kill_points;
 mod sandbox;
 mod seeding;
 mod services;
+mod under_systemd;
 mod units;

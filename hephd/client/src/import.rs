@@ -1,0 +1,360 @@
+//! `heph import`: a folder of Markdown files becomes documents, tasks and
+//! links. A document's body is the file, byte for byte.
+//!
+//! One file's changes stand in one transaction, so an import that is cut off
+//! leaves whole documents, and the next one goes on. What is so already is
+//! not written again: a second import changes nothing. No file is ever the
+//! reason why another is not imported.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use hephd::{
+    clock::Entropy,
+    error::{Code, Error, Result},
+    id::EntityId,
+    node::{Change, Link, Node},
+    report::{Report, Style, Warning},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cli::Everywhere,
+    folder::{self, Found, Markdown, Skipped, encoded},
+    markdown::{self, Parsed},
+    progress::Progress,
+    session::{LONG, Links, Session},
+    table::{clean, count},
+    weave::{Before, Targets, Weaver},
+    wiki::{self, Index},
+};
+
+/// How much one transaction takes, about.
+const BATCH_CHANGES: usize = 500;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// The most that one file's changes may have: one message must hold them.
+const MAX_FILE_BYTES: usize = 48 << 20;
+
+/// About what a change has beside its texts.
+const CHANGE_BYTES: usize = 320;
+
+/// How many skipped files are named to a person.
+const NAMED: usize = 20;
+
+/// What to import.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder with the Markdown files
+    dir: PathBuf,
+}
+
+/// Imports.
+///
+/// # Errors
+/// `source_not_found`, `no_owner_yet`; the daemon's others.
+pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
+    let Found { files, skipped } = folder::look(&args.dir)?;
+    let mut session = Session::open(everywhere.socket.as_deref(), LONG)?;
+    let mut import = Import::begin(&mut session, skipped)?;
+    let mut progress = Progress::new(everywhere.style, "importing", files.len());
+    for file in &files {
+        progress.step();
+        import.file(file)?;
+    }
+    import.flush()?;
+    import.link()?;
+    drop(progress);
+    Ok(import.report(args, everywhere.style))
+}
+
+/// A file that has been read.
+#[derive(Debug)]
+struct Imported {
+    doc: EntityId,
+    path: String,
+    tasks: usize,
+    wiki: Vec<String>,
+    links: Vec<Link>,
+    new: bool,
+    changed: bool,
+}
+
+/// An import under way.
+struct Import<'a> {
+    session: &'a mut Session,
+    weaver: Weaver,
+    docs: HashMap<EntityId, Node>,
+    by_path: HashMap<String, EntityId>,
+    batch: Vec<(Imported, Vec<Change>)>,
+    batch_changes: usize,
+    batch_bytes: usize,
+    imported: Vec<Imported>,
+    skipped: Vec<Skipped>,
+    warnings: Vec<Warning>,
+    links: usize,
+    unresolved: Vec<Value>,
+    ops: u64,
+}
+
+impl<'a> Import<'a> {
+    fn begin(session: &'a mut Session, skipped: Vec<Skipped>) -> Result<Self> {
+        let weaver = Weaver::load(session)?;
+        let docs = session.all("doc", true)?;
+        Ok(Self {
+            by_path: by_path(&weaver, &docs),
+            docs: docs.into_iter().map(|doc| (doc.id.clone(), doc)).collect(),
+            session,
+            weaver,
+            batch: Vec::new(),
+            batch_changes: 0,
+            batch_bytes: 0,
+            imported: Vec::new(),
+            skipped,
+            warnings: Vec::new(),
+            links: 0,
+            unresolved: Vec::new(),
+            ops: 0,
+        })
+    }
+
+    /// Reads one file, and writes a batch when there is enough for one.
+    fn file(&mut self, file: &Markdown) -> Result<()> {
+        let text = match file.read() {
+            Ok(text) => text,
+            Err(reason) => return Ok(self.skip(&file.path, reason)),
+        };
+        let parsed = markdown::parse(&text);
+        if let Some(why) = &parsed.unreadable {
+            let message = format!("{}: the front matter is taken as text: {why}", file.path);
+            self.warnings.push(Warning::new("front_matter_unreadable", clean(&message)));
+        }
+        let (imported, changes) = self.changes(&file.path, &text, &parsed)?;
+        let bytes = 2 * encoded(&text) + CHANGE_BYTES * changes.len();
+        if bytes > MAX_FILE_BYTES {
+            let reason = format!("too many tasks for one file: {}", imported.tasks);
+            return Ok(self.skip(&file.path, reason));
+        }
+        self.add(imported, changes, bytes)
+    }
+
+    fn changes(
+        &mut self,
+        path: &str,
+        text: &str,
+        now: &Parsed,
+    ) -> Result<(Imported, Vec<Change>)> {
+        let doc = self.identity(path);
+        let stored = self.stored(&doc)?;
+        let before = match &stored {
+            Some(node) => Before {
+                said: (!node.deleted).then(|| markdown::parse(node.text("body"))),
+                links: self.session.links(&doc)?,
+            },
+            None => Before::default(),
+        };
+        let mut changes = Vec::new();
+        changes.extend(document(&doc, stored.as_ref(), before.said.as_ref(), path, text, now));
+        changes.extend(self.weaver.changes(&doc, &before, now));
+        let Before { links: Links { from: links, .. }, .. } = before;
+        let (tasks, wiki) = (now.boxes.len(), now.links.clone());
+        let (new, changed) = (stored.is_none(), !changes.is_empty());
+        let path = path.to_owned();
+        Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes))
+    }
+
+    /// The document at a path; else the one that every device would make of
+    /// it, unless that one has moved to another path meanwhile.
+    fn identity(&self, path: &str) -> EntityId {
+        if let Some(known) = self.by_path.get(path) {
+            return known.clone();
+        }
+        let derived = EntityId::derived(self.weaver.owner(), "doc", path);
+        if self.docs.contains_key(&derived) { EntityId::draw(&Entropy::System) } else { derived }
+    }
+
+    fn stored(&mut self, doc: &EntityId) -> Result<Option<Node>> {
+        if self.docs.contains_key(doc) { self.session.get(doc) } else { Ok(None) }
+    }
+
+    fn skip(&mut self, path: &str, reason: String) {
+        self.skipped.push(Skipped { path: path.to_owned(), reason });
+    }
+
+    fn add(&mut self, imported: Imported, changes: Vec<Change>, bytes: usize) -> Result<()> {
+        if self.batch_bytes + bytes > BATCH_BYTES {
+            self.flush()?;
+        }
+        self.batch_changes += changes.len();
+        self.batch_bytes += if changes.is_empty() { 0 } else { bytes };
+        self.batch.push((imported, changes));
+        if self.batch_changes >= BATCH_CHANGES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes the batch; where something in it is refused, each file alone.
+    fn flush(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        (self.batch_changes, self.batch_bytes) = (0, 0);
+        let (files, changes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        match self.write(&changes.concat()) {
+            Ok(()) => self.imported.extend(files),
+            Err(error) if !is_refusal(&error) => return Err(error),
+            Err(_) => {
+                for (file, changes) in files.into_iter().zip(changes) {
+                    self.write_alone(file, &changes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_alone(&mut self, file: Imported, changes: &[Change]) -> Result<()> {
+        match self.write(changes) {
+            Ok(()) => self.imported.push(file),
+            Err(error) if !is_refusal(&error) => return Err(error),
+            Err(error) => self.skip(&file.path, error.message),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, changes: &[Change]) -> Result<()> {
+        if !changes.is_empty() {
+            self.ops += self.session.write(changes)?.ops;
+        }
+        Ok(())
+    }
+
+    /// The wiki links, now that all documents are there.
+    fn link(&mut self) -> Result<()> {
+        let index = Index::new(&self.session.all("doc", false)?);
+        let mut changes = Vec::new();
+        let mut imported = std::mem::take(&mut self.imported);
+        for Imported { doc, path, wiki, links, changed, .. } in &mut imported {
+            let targets = Targets::of(&index, doc, path, wiki);
+            self.links += targets.found.len();
+            let dangling = targets.unresolved.iter();
+            self.unresolved.extend(dangling.map(|link| json!({ "path": path, "link": link })));
+            let these = targets.changes(doc, links);
+            *changed |= !these.is_empty();
+            changes.extend(these);
+        }
+        self.imported = imported;
+        changes.chunks(BATCH_CHANGES).try_for_each(|changes| self.write(changes))
+    }
+
+    fn report(self, args: &Args, style: Style) -> Report {
+        let documents = self.imported.len();
+        let tasks: usize = self.imported.iter().map(|file| file.tasks).sum();
+        let new = self.imported.iter().filter(|file| file.new).count();
+        let changed = self.imported.iter().filter(|file| file.changed && !file.new).count();
+        let unchanged = documents - new - changed;
+        let what = format!(
+            "{}, {}, {}",
+            count(documents, "document"),
+            count(tasks, "task"),
+            count(self.links, "link")
+        );
+        let dir = args.dir.display();
+        let (status, first) = match self.ops {
+            0 => ("already_imported", format!("✓ already imported: {what} from {dir}")),
+            _ => ("imported", format!("✓ imported {what} from {dir}")),
+        };
+        let data = json!({
+            "documents": documents, "tasks": tasks, "links": self.links,
+            "new": new, "changed": changed, "unchanged": unchanged,
+            "written_ops": self.ops, "skipped": self.skipped, "unresolved": self.unresolved,
+        });
+        let mut report = Report::new(status, self.ops > 0, data).line(first);
+        let counts = [
+            (new, "new"),
+            (changed, "changed"),
+            (unchanged, "unchanged"),
+            (self.skipped.len(), "skipped"),
+            (self.unresolved.len(), "links to nothing"),
+        ];
+        let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, of)| format!("{n} {of}"));
+        report.lines.extend(summary(&counts.collect::<Vec<_>>()));
+        report.warnings = self.warnings;
+        report.warnings.extend(skip_warnings(&self.skipped, style));
+        report
+    }
+}
+
+fn summary(counts: &[String]) -> Option<String> {
+    (!counts.is_empty()).then(|| format!("  {}", counts.join(" · ")))
+}
+
+/// A person is told of the first ones; a script of all.
+fn skip_warnings(skipped: &[Skipped], style: Style) -> Vec<Warning> {
+    let named = if style.json { skipped.len() } else { NAMED };
+    let warning = |s: &Skipped| {
+        Warning::new("skipped", format!("skipped {}: {}", clean(&s.path), clean(&s.reason)))
+    };
+    let mut warnings: Vec<Warning> = skipped.iter().take(named).map(warning).collect();
+    if skipped.len() > named {
+        let more = format!("skipped {} more: --json lists all of them", skipped.len() - named);
+        warnings.push(Warning::new("skipped", more));
+    }
+    warnings
+}
+
+/// Something in the changes is not accepted; others may be.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code, Code::ValueTooLarge | Code::Usage | Code::NodeNotFound)
+}
+
+/// Of several documents with one path, the living one, then the one that
+/// every device would make.
+fn by_path(weaver: &Weaver, docs: &[Node]) -> HashMap<String, EntityId> {
+    let mut best: HashMap<&str, &Node> = HashMap::new();
+    for doc in docs.iter().filter(|doc| !doc.text("path").is_empty()) {
+        let path = doc.text("path");
+        let derived = EntityId::derived(weaver.owner(), "doc", path);
+        let rank = |node: &Node| (node.deleted, node.id != derived, node.id.clone());
+        let known = best.entry(path).or_insert(doc);
+        if rank(doc) < rank(known) {
+            *known = doc;
+        }
+    }
+    best.into_iter().map(|(path, doc)| (path.to_owned(), doc.id.clone())).collect()
+}
+
+/// The change that makes a document what its file is; none where it is so.
+fn document(
+    doc: &EntityId,
+    stored: Option<&Node>,
+    said: Option<&Parsed>,
+    path: &str,
+    text: &str,
+    now: &Parsed,
+) -> Option<Change> {
+    let mut wanted = Map::new();
+    let mut put = |field: &str, value: Value| drop(wanted.insert(field.to_owned(), value));
+    put("kind", json!("doc"));
+    put("path", json!(path));
+    put("body", json!(text));
+    // These follow the text only where it says something else than before.
+    let title = |parsed: &Parsed| {
+        parsed.title.clone().unwrap_or_else(|| wiki::stem(path).to_owned())
+    };
+    let named = [
+        ("title", said.map(&title).map(Some), Some(title(now))),
+        ("created", said.map(|said| said.created.clone()), now.created.clone()),
+        ("modified", said.map(|said| said.modified.clone()), now.modified.clone()),
+    ];
+    for (field, before, now) in named {
+        let is_new = before.is_none() && now.is_some();
+        if is_new || before.is_some_and(|before| before != now) {
+            put(field, json!(now));
+        }
+    }
+    let deleted = stored.is_some_and(|node| node.deleted);
+    if let Some(node) = stored.filter(|node| !node.deleted) {
+        wanted.retain(|field, value| node.fields.get(field) != Some(value));
+    }
+    let change = Change::Node {
+        id: Some(doc.clone()),
+        set: wanted.clone(),
+        deleted: deleted.then_some(false),
+    };
+    (deleted || !wanted.is_empty()).then_some(change)
+}

@@ -1,0 +1,123 @@
+//! The ground that the new store shall stand on: its folders, and the room in
+//! them.
+
+use std::{
+    fs::{DirBuilder, File},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Code, Error, Result, file},
+    store::file::{SIDECARS, check_place, folder, sync_to_medium},
+};
+
+/// A path from the root, its folders free of symbolic links as far as they
+/// exist. The last name stays as it is. Resolved once and used from then on,
+/// so that no link can be put in its way later.
+pub(super) fn full(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return absolute;
+    };
+    let real = parent.ancestors().find_map(|above| {
+        let rest = parent.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    real.map_or_else(|| absolute.clone(), |parent| parent.join(name))
+}
+
+/// Refuses places where no store may come to stand, also in folders that do
+/// not exist yet.
+pub(super) fn check_ground(to: &Path) -> Result<()> {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    if name.is_empty() || SIDECARS.iter().any(|suffix| name.ends_with(suffix)) {
+        return Err(Error::usage(
+            format!("{} is no name for a store", to.display()),
+            "give a file's name that does not end like SQLite's own: heph.db",
+        ));
+    }
+    let place = folder(to);
+    if place.is_dir() {
+        return check_place(to);
+    }
+    let exists = |above: &&Path| above.symlink_metadata().is_ok();
+    let Some(ground) = place.ancestors().find(exists) else { return Ok(()) };
+    if !ground.is_dir() {
+        return Err(Error::usage(
+            format!("{} is no folder, so {} cannot be in it", ground.display(), to.display()),
+            "give a path in a folder",
+        ));
+    }
+    match check_place(&ground.join("new")) {
+        // A folder of one's own below /tmp is safe: nobody else can move it.
+        Err(error) if error.code == Code::InsecurePermissions && is_sticky(ground) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_sticky(folder: &Path) -> bool {
+    folder.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o1000 != 0)
+}
+
+/// Refuses where the copy would not fit, with a little over.
+pub(super) fn check_space(to: &Path, bytes: u64) -> Result<()> {
+    const TO_SPARE: u64 = 1 << 20;
+    let place = folder(to);
+    let disk = rustix::fs::statvfs(place).map_err(|error| file(place, "look at")(error.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= bytes.saturating_add(TO_SPARE) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NoSpace,
+        format!("{} has {free} bytes free; {bytes} are needed", place.display()),
+        "free some space there, or choose a folder on a larger disk",
+    ))
+}
+
+/// The target's missing folders, made 0700. Those that were made go again
+/// unless they are kept.
+pub(super) struct Folders {
+    made: Vec<PathBuf>,
+}
+
+impl Folders {
+    pub(super) fn make(place: &Path) -> Result<Self> {
+        let mut folders = Self { made: Vec::new() };
+        let missing: Vec<_> = place.ancestors().take_while(|above| !above.exists()).collect();
+        for path in missing.into_iter().rev() {
+            match DirBuilder::new().mode(0o700).create(path) {
+                Ok(()) => folders.made.push(path.to_owned()),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(file(path, "create")(error)),
+            }
+        }
+        Ok(folders)
+    }
+
+    /// Makes them last: a folder is only on the medium once the one around it
+    /// is.
+    pub(super) fn keep(&mut self) -> Result<()> {
+        for path in self.made.drain(..) {
+            let around = folder(&path);
+            File::open(around)
+                .and_then(|around| sync_to_medium(&around))
+                .map_err(file(around, "sync"))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves them to another one that is at work in them.
+    pub(super) fn leave(&mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for path in self.made.iter().rev() {
+            let _ = std::fs::remove_dir(path); // Stays if it is not empty.
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The receipt: what was seeded from where, and what was found equal, in a
+//! file beside the store, for whoever wants to prove it again.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use super::{SeededFrom, copy::Fresh, name_of, proved::Proved};
+use crate::{
+    clock::rfc3339,
+    error::{Error, Result, file},
+    hlc::TRUSTED_AHEAD_MS,
+    id::{OwnerId, hex},
+    report::Warning,
+    store::{
+        file::{beside, folder, sync_to_medium},
+        proof::TableProof,
+    },
+};
+
+/// What a seed did, as `DB.seeded.json` holds it. Fields are only added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Of this document.
+    pub schema_version: u32,
+    /// The program that wrote it.
+    pub version: String,
+    /// Where the data came from.
+    pub source: String,
+    /// The store that was made.
+    pub target: String,
+    /// When.
+    pub at: String,
+    /// Whose data it is.
+    pub owner_id: OwnerId,
+    /// The source's origin; a store that had been reset by hand has none.
+    pub old_origin: Option<String>,
+    /// The new store's origin.
+    pub new_origin: String,
+    /// The new store's epoch.
+    pub epoch: String,
+    /// Every table of the new store.
+    pub tables: Vec<TableReceipt>,
+    /// The digest of the schema's text, equal on both sides.
+    pub schema: String,
+    /// `PRAGMA user_version`, equal on both sides.
+    pub user_version: i32,
+    /// `PRAGMA application_id`, equal on both sides.
+    pub application_id: i32,
+    /// The keys of `meta` that differ from the source's.
+    pub meta_changed: Vec<String>,
+    /// How many ops there are, where there is a table of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op_count: Option<u64>,
+    /// The last entry of each chain, where there is a table of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<Vec<HeadReceipt>>,
+    /// SHA-256 of the new file.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// How long copying and proving took.
+    pub seconds: f64,
+    /// What to know besides.
+    pub warnings: Vec<Warning>,
+}
+
+/// A table of the new store, against the source's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableReceipt {
+    /// What it holds.
+    #[serde(flatten)]
+    pub proof: TableProof,
+    /// It holds what the source's holds. Only `meta` may differ.
+    pub equal: bool,
+}
+
+/// The last entry of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadReceipt {
+    /// Whose chain it is.
+    pub origin: String,
+    /// Its place in it.
+    pub seq: u64,
+    /// Its hash, in hexadecimal.
+    pub hash: String,
+}
+
+/// Where a store's receipt is.
+#[must_use]
+pub fn receipt_path(db: &Path) -> PathBuf {
+    beside(db, ".seeded.json")
+}
+
+impl Receipt {
+    /// Of a proved copy, which is still open.
+    pub(super) fn of(proved: &Proved, fresh: &Fresh, copy: &Connection, to: &Path) -> Self {
+        let SeededFrom { source, owner, origin, at } = fresh.mark.clone();
+        Self {
+            schema_version: 1,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source,
+            target: name_of(to),
+            at,
+            owner_id: owner,
+            old_origin: origin,
+            new_origin: fresh.origin.to_string(),
+            epoch: fresh.epoch.clone(),
+            tables: tables(proved),
+            schema: proved.copy.schema.clone(),
+            user_version: proved.copy.user_version,
+            application_id: proved.copy.application_id,
+            meta_changed: proved.meta_changed.clone(),
+            op_count: proved.copy.table("ops").map(|ops| ops.rows),
+            heads: heads(copy),
+            sha256: proved.sha256.clone(),
+            bytes: proved.bytes,
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Writes it beside its store, whole or not at all. It is there before
+    /// the store is, so that a whole store always has one; `staging` is a
+    /// name that the next seed would clear away.
+    pub(super) fn write(&self, db: &Path, staging: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(Error::internal)? + "\n";
+        let (staged, path) = (beside(staging, ".seeded.json"), receipt_path(db));
+        let written = write_synced(&staged, text.as_bytes())
+            .and_then(|()| std::fs::rename(&staged, &path))
+            .and_then(|()| File::open(folder(&path)))
+            .and_then(|around| sync_to_medium(&around));
+        written.inspect_err(|_| drop(std::fs::remove_file(&staged))).map_err(file(&path, "write"))
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut receipt = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    receipt.write_all(bytes)?;
+    sync_to_medium(&receipt)
+}
+
+/// The tables of a proved copy, each beside the source's.
+fn tables(proved: &Proved) -> Vec<TableReceipt> {
+    let equal = |table: &TableProof| proved.source.table(&table.name) == Some(table);
+    let tables = proved.copy.tables.iter();
+    tables.map(|table| TableReceipt { equal: equal(table), proof: table.clone() }).collect()
+}
+
+/// The heads, where a store keeps them as ours does.
+fn heads(conn: &Connection) -> Option<Vec<HeadReceipt>> {
+    let mut read = conn.prepare("SELECT origin, seq, hash FROM heads ORDER BY origin").ok()?;
+    let heads = read.query_map([], |row| {
+        let hash: Vec<u8> = row.get(2)?;
+        Ok(HeadReceipt { origin: row.get(0)?, seq: row.get(1)?, hash: hex(&hash) })
+    });
+    heads.ok()?.collect::<rusqlite::Result<_>>().ok()
+}
+
+/// An op that was stamped in the far future: harmless, and worth knowing,
+/// because some device's clock is or was wrong.
+pub(super) fn op_ahead(conn: &Connection, now: u64) -> Option<Warning> {
+    const LAST: &str = "SELECT max(CAST(ops.id AS TEXT)) FROM ops";
+    let id: String = conn.query_row(LAST, [], |row| row.get(0)).ok()?;
+    let stamped: u64 = id.get(..13)?.parse().ok()?;
+    (stamped > now.saturating_add(TRUSTED_AHEAD_MS)).then(|| {
+        let origin = origin_of(conn, &id).map(|o| format!(", delivered by origin {o}"));
+        let when = rfc3339(stamped);
+        let from = origin.unwrap_or_default();
+        Warning::new(
+            "op_ahead",
+            format!("op {id} is stamped {when}{from}: that device's clock is off"),
+        )
+    })
+}
+
+fn origin_of(conn: &Connection, op: &str) -> Option<String> {
+    const ORIGIN: &str =
+        "SELECT chains.origin FROM chains JOIN ops ON chains.op = ops.n WHERE ops.id = ?1";
+    conn.query_row(ORIGIN, [op], |row| row.get(0)).ok()
+}
