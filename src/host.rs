@@ -16,7 +16,7 @@ use hephd::{
     machine::Machine,
     paths,
     store::{
-        Birth, Store,
+        Store,
         file::{folder, make_private_folder, sync_to_medium},
     },
 };
@@ -146,10 +146,7 @@ impl Host {
                 }
                 _ => Ok(()),
             },
-            Step::CreateStore { db, joining } => {
-                let birth = if *joining { Birth::Joining } else { Birth::Minting };
-                Store::create(db, &birth, &self.machine.entropy)
-            }
+            Step::CreateStore { db, birth } => Store::create(db, birth, &self.machine.entropy),
             Step::Run(argv) => self.run_well(argv),
             Step::Spawn(spawn) => process::start(spawn),
             Step::Terminate { label, pid } => process::terminate(self, label, *pid),

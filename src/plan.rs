@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use hephd::store::Birth;
+
 use crate::service_manager::process::Spawn;
 
 /// One act.
@@ -32,8 +34,8 @@ pub enum Step {
     CreateStore {
         /// Where.
         db: PathBuf,
-        /// It will adopt its hub's owner rather than have one of its own.
-        joining: bool,
+        /// With an owner, or to adopt its hub's.
+        birth: Birth,
     },
     /// Tells the service manager something.
     Run(Vec<String>),

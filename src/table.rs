@@ -1,4 +1,4 @@
-//! Columns for people: as wide as what stands in them, in 80 columns.
+//! Columns and sizes for people.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -23,4 +23,15 @@ fn line(row: &[String], widths: &[usize], gap: &str) -> String {
     let cells = row.iter().zip(widths);
     let padded = cells.map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
     padded.collect::<Vec<_>>().join(gap).trim_end().to_owned()
+}
+
+/// A size for people.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }

@@ -1,6 +1,6 @@
 //! What a daemon's flags mean: [`Flags::check`] gives a [`Config`], or the one
-//! line that says why they cannot mean anything. Nothing is touched but
-//! `--web-root`, which is looked at.
+//! line that says why they cannot mean anything. That is pure: what the flags
+//! name on a disk is looked at by [`Config::check_files`].
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -59,6 +59,16 @@ pub struct Config {
     pub self_update: bool,
 }
 
+impl Config {
+    /// Looks at what the flags name on this machine.
+    ///
+    /// # Errors
+    /// `usage` for a `--web-root` without the web app.
+    pub fn check_files(&self) -> Result<()> {
+        self.web_root.as_deref().map_or(Ok(()), check_web_root)
+    }
+}
+
 impl Flags {
     /// What the flags mean for a mode.
     ///
@@ -75,7 +85,6 @@ impl Flags {
         if mode == Mode::Server && !oidc {
             check_exposure(http_addr, self.insecure_no_auth)?;
         }
-        self.web_root.as_deref().map(check_web_root).transpose()?;
         interval("self-update-interval-secs", self.self_update_interval_secs.as_deref(), 600)?;
         let hub_url = self.hub_url.as_deref().map(parse_hub_url).transpose()?;
         if mode == Mode::Client && hub_url.is_none() {

@@ -76,6 +76,7 @@ fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
 }
 
 fn bind(config: Config) -> Result<Bound> {
+    config.check_files()?;
     let machine = Machine::this();
     if config.db_is_default {
         file::make_private_folder(file::folder(&config.db))?;
@@ -97,12 +98,7 @@ fn bind(config: Config) -> Result<Bound> {
 
 fn open_or_create(config: &Config, machine: &Machine) -> Result<Store> {
     if !config.db.exists() {
-        let birth = match (&config.owner_id, &config.hub_url) {
-            (Some(owner), _) => Birth::Owned(owner.clone()),
-            (None, Some(_)) => Birth::Joining,
-            (None, None) => Birth::Minting,
-        };
-        Store::create(&config.db, &birth, &machine.entropy)?;
+        Store::create(&config.db, &Birth::of(config), &machine.entropy)?;
     }
     let store = Store::open(&config.db, machine)?;
     if let Some(owner) = &config.owner_id {

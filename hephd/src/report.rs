@@ -93,6 +93,8 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// For scripts.
     pub data: Value,
+    /// For people: a text that is printed exactly as it is, before the lines.
+    pub text: Option<String>,
     /// For people.
     pub lines: Vec<String>,
     /// The command ends with this failure all the same, and `data` stands.
@@ -166,6 +168,7 @@ fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
     match ended {
         Ok(report) => {
             let mut out = io::stdout().lock();
+            out.write_all(report.text.as_deref().unwrap_or_default().as_bytes())?;
             for line in &report.lines {
                 writeln!(out, "{}", paint(line, style.colored()))?;
             }

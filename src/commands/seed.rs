@@ -15,8 +15,8 @@ use hephd::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{How, status::bytes};
-use crate::host::Host;
+use super::How;
+use crate::{host::Host, table::bytes};
 
 /// Make a hub's store from a device's, and prove that nothing was lost
 #[derive(Debug, clap::Args)]

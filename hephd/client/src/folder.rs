@@ -71,7 +71,9 @@ pub fn look(folder: &Path) -> Result<Found> {
         let inner = path.strip_prefix(folder).unwrap_or(path);
         match verdict {
             Verdict::Enter => {}
-            Verdict::Take(path) => found.files.push(Markdown { path, at: inner.to_owned() }),
+            Verdict::Take(inner) => {
+                found.files.push(Markdown { path: inner, at: path.to_owned() });
+            }
             Verdict::Skip(reason) => {
                 let path = inner.to_string_lossy().into_owned();
                 found.skipped.push(Skipped { path, reason });
@@ -81,7 +83,6 @@ pub fn look(folder: &Path) -> Result<Found> {
             }
         }
     }
-    found.files.iter_mut().for_each(|markdown| markdown.at = folder.join(&markdown.at));
     Ok(found)
 }
 

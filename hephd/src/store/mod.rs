@@ -22,13 +22,14 @@ pub mod seed;
 mod state;
 pub mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 
 use self::file::Nursery;
 use crate::{
     clock::Entropy,
+    config::Config,
     error::{Code, Error, Result},
     hlc::{Hlc, TRUSTED_AHEAD_MS, Ticker},
     id::{Origin, OwnerId, draw_hex},
@@ -44,7 +45,7 @@ pub struct Store {
 }
 
 /// What a store is born as.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Birth {
     /// With this owner.
     Owned(OwnerId),
@@ -52,6 +53,18 @@ pub enum Birth {
     Minting,
     /// Without one: it adopts its hub's at the first authorised exchange.
     Joining,
+}
+
+impl Birth {
+    /// What a daemon's flags make of a store that is not there yet.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        match (&config.owner_id, &config.hub_url) {
+            (Some(owner), _) => Self::Owned(owner.clone()),
+            (None, Some(_)) => Self::Joining,
+            (None, None) => Self::Minting,
+        }
+    }
 }
 
 impl Store {
@@ -292,10 +305,4 @@ impl From<rusqlite::Error> for Error {
             _ => Self::internal(format!("SQLite: {error}")),
         }
     }
-}
-
-/// Where a store's own small files lie: beside it.
-#[must_use]
-pub fn default_socket(db: &Path) -> PathBuf {
-    file::folder(db).join("hephd.sock")
 }

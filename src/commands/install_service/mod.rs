@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use hephd::{
     args::Flags,
     error::{Code, Error, Result},
-    record::{Record, Role},
-    report::Report,
-    store::file,
+    record::{ManagerKind, Record, Role},
+    report::{Report, Warning},
+    store::{Birth, file},
 };
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let recorded = Record::load(&host.record_folder(), &label)?;
     let service = Service::new(host, wanted(args, host, label, recorded.as_ref())?)?;
     if args.print {
-        return print(&service);
+        return print(args, &service);
     }
     let observed = observe(host, &service, recorded)?;
     let plan = plan(args, host, &service, &observed)?;
@@ -139,7 +139,8 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         Err(error) => return Err(put_back(args, host, &service, &observed, error)),
     };
     let data = ready.as_ref().map_or_else(|| json!({}), |ready| ready_data(&service, ready));
-    let report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
+    let mut report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
+    report.warnings = warnings(&service, &plan);
     Ok(describe(args, report, &service, ready.as_ref(), &observed))
 }
 
@@ -154,22 +155,28 @@ fn check_label(label: &str) -> Result<()> {
     ))
 }
 
-fn print(service: &Service) -> Result<Report> {
-    let unit = crate::unit::systemd(service)?;
-    let report = Report::new("printed", false, json!({ "unit": unit }));
-    Ok(unit.lines().fold(report, Report::line))
+/// The unit, for any machine: no path is looked at, no manager asked.
+fn print(args: &Args, service: &Service) -> Result<Report> {
+    let text = match args.manager {
+        Some(ManagerChoice::Process) => service.argv.join(" "),
+        _ => crate::unit::systemd(service)?,
+    };
+    let report = Report::new("printed", false, json!({ "text": text }));
+    Ok(text.lines().fold(report, Report::line))
 }
 
 fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
+    service.config.check_files()?;
     let manager = service.manager(host)?;
     let running = manager.observe(host, service)?;
     let db = &service.config.db;
-    let first = recorded.is_none();
+    // Once recorded, a store that is missing is a disk that is not mounted.
+    let may_make_one = recorded.is_none() && service.record.role == Role::Spoke;
     if file::folder(db).is_dir() {
         file::check_place(db)?;
     }
     let store_exists = db.exists();
-    if !store_exists && !(first && service.record.role == Role::Spoke) {
+    if !store_exists && !may_make_one {
         return Err(hephd::store::missing(db));
     }
     if !service.record.bin.is_file() {
@@ -209,7 +216,7 @@ fn plan(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
         let db = service.config.db.clone();
         plan.extend([
             Step::MakeFolder(file::folder(&db).to_owned()),
-            Step::CreateStore { db, joining: service.config.hub_url.is_some() },
+            Step::CreateStore { db, birth: Birth::of(&service.config) },
         ]);
     }
     plan.extend(manager.install(host, service, running)?);
@@ -245,6 +252,13 @@ fn apply(
         return Ok(None);
     }
     args.patience.wait(host, manager, service).map(Some)
+}
+
+fn warnings(service: &Service, plan: &Plan) -> Vec<Warning> {
+    let unsupervised = service.record.manager == ManagerKind::Process && !plan.is_empty();
+    let text =
+        "there is no service manager here: nothing starts it again after a crash or a reboot";
+    unsupervised.then(|| Warning::new("no_supervisor", text)).into_iter().collect()
 }
 
 /// The recorded flags that were not named this time, and stand.

@@ -72,7 +72,8 @@ fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
         here.is_file().then_some(here)
     };
     let named = args.bin.clone().or_else(|| recorded.map(|record| record.bin.clone()));
-    let found = named.or_else(beside).or_else(|| which::which("hephd").ok());
+    let elsewhere = || args.print.then(|| PathBuf::from("/usr/local/bin/hephd"));
+    let found = named.or_else(beside).or_else(|| which::which("hephd").ok()).or_else(elsewhere);
     let bin = found.ok_or_else(|| {
         Error::new(Code::SourceNotFound, "there is no hephd on this machine", "name it: --bin PATH")
     })?;

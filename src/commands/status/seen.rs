@@ -1,100 +1,32 @@
-//! `heph-ops status`: what is installed, running, answering, syncing. What is
-//! shown is what was just seen or last succeeded, never what is configured,
-//! and the exit code can be trusted: 0 only if all is well.
+//! What was seen of one service, as a row, as lines, as data.
 
-use std::time::{Duration, Instant};
-
-use hephd::{
-    error::{Code, Error, Result},
-    record::{Record, Role},
-    report::Report,
-    rpc::status::SyncStatus,
-};
+use hephd::{error::Result, record::Role, rpc::status::SyncStatus};
 use serde_json::{Value, json};
 
+use super::Wanted;
 use crate::{
     health::{self, Answers},
     host::Host,
     service::Service,
     service_manager::Running,
-    table,
+    table::bytes,
 };
 
-/// Show every service: installed, running, answering, syncing
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Only this one
-    pub label: Option<String>,
-    /// Wait up to this long for what --for says
-    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub wait: Option<u64>,
-    /// What to wait for
-    #[arg(
-        long = "for",
-        value_enum,
-        default_value = "ready",
-        value_name = "STATE",
-        requires = "wait"
-    )]
-    pub wanted: Wanted,
-}
-
-/// States that can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Wanted {
-    /// Every service answers and may be used
-    Ready,
-    /// Also, every device's last sync went through
-    Synced,
-    /// Also, every device has what its hub has
-    Equal,
-}
-
 /// What was seen of one service.
-struct Seen {
-    service: Service,
-    running: Running,
-    answers: Answers,
-}
-
-/// Looks.
-///
-/// # Errors
-/// `service_not_found` for a label that is not installed. A service that is
-/// not well makes the report end with `not_ready`.
-pub fn run(args: &Args, host: &Host) -> Result<Report> {
-    let begun = Instant::now();
-    let deadline = Duration::from_secs(args.wait.unwrap_or(0));
-    loop {
-        let seen = look(args, host)?;
-        let reached = seen.iter().all(|seen| seen.is(args.wanted));
-        if reached || begun.elapsed() >= deadline {
-            let late = (args.wait.is_some() && !reached).then_some(args.wanted);
-            return Ok(report(host, &seen, late));
-        }
-        host.pause(Duration::from_millis(100));
-    }
-}
-
-fn look(args: &Args, host: &Host) -> Result<Vec<Seen>> {
-    let services = match &args.label {
-        Some(label) => vec![Service::find(host, Some(label))?],
-        None => Record::load_installed(&host.record_folder())?
-            .into_iter()
-            .map(|record| Service::new(host, record))
-            .collect::<Result<_>>()?,
-    };
-    services.into_iter().map(|service| Seen::of(host, service)).collect()
+pub(super) struct Seen {
+    pub(super) service: Service,
+    pub(super) running: Running,
+    pub(super) answers: Answers,
 }
 
 impl Seen {
-    fn of(host: &Host, service: Service) -> Result<Self> {
+    pub(super) fn of(host: &Host, service: Service) -> Result<Self> {
         let running = service.manager(host)?.observe(host, &service)?;
         let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
         Ok(Self { service, running, answers })
     }
 
-    fn is(&self, wanted: Wanted) -> bool {
+    pub(super) fn is(&self, wanted: Wanted) -> bool {
         let spoke = self.service.config.hub_url.is_some();
         let sync = self.answers.sync.as_ref();
         self.is_ready()
@@ -108,7 +40,7 @@ impl Seen {
             }
     }
 
-    fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         self.running.pid.is_some() && self.answers.trouble.is_none()
     }
 
@@ -139,7 +71,7 @@ impl Seen {
         self.running.since.map(|since| now.saturating_sub(since))
     }
 
-    fn row(&self, host: &Host) -> Vec<String> {
+    pub(super) fn row(&self, host: &Host) -> Vec<String> {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let health = self.answers.health.as_ref();
         vec![
@@ -156,7 +88,7 @@ impl Seen {
     }
 
     /// What stands below the row: where it is, how it syncs, what is wrong.
-    fn lines(&self, host: &Host) -> Vec<String> {
+    pub(super) fn lines(&self, host: &Host) -> Vec<String> {
         let config = &self.service.config;
         let size =
             std::fs::metadata(&config.db).map_or_else(|_| "missing".to_owned(), |m| bytes(m.len()));
@@ -205,7 +137,7 @@ impl Seen {
         lines
     }
 
-    fn data(&self, host: &Host) -> Value {
+    pub(super) fn data(&self, host: &Host) -> Value {
         let health = self.answers.health.as_ref();
         let sync = self.answers.sync.as_ref();
         json!({
@@ -234,62 +166,6 @@ impl Seen {
     }
 }
 
-fn report(host: &Host, seen: &[Seen], late: Option<Wanted>) -> Report {
-    let services: Vec<Value> = seen.iter().map(|seen| seen.data(host)).collect();
-    let mut report = Report::new("ok", false, json!({ "services": services }));
-    report.lines = lines(host, seen);
-    report.error = late.map(too_late).or_else(|| unwell(seen));
-    if report.error.is_some() {
-        report.status = "unhealthy".to_owned();
-    }
-    report
-}
-
-fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
-    if seen.is_empty() {
-        return vec![
-            "no service is installed: heph-ops install-service --role hub|spoke".to_owned(),
-        ];
-    }
-    let heading =
-        ["SERVICE", "ROLE", "STATE", "VERSION", "PID", "UPTIME", "ADDRESS", "HEALTH", "LATENCY"];
-    let rows: Vec<Vec<String>> = seen.iter().map(|seen| seen.row(host)).collect();
-    let mut table = table::render(&heading, &rows).into_iter();
-    let mut lines: Vec<String> = table.next().into_iter().collect();
-    for (row, seen) in table.zip(seen) {
-        lines.push(row);
-        lines.extend(seen.lines(host));
-    }
-    lines
-}
-
-fn unwell(seen: &[Seen]) -> Option<Error> {
-    let unwell = seen.iter().find(|seen| !seen.is_ready())?;
-    let label = unwell.service.label();
-    let why = match &unwell.answers.trouble {
-        Some(trouble) => trouble.message.clone(),
-        None => format!("it is {}", unwell.running.state),
-    };
-    Some(Error::new(
-        Code::NotReady,
-        format!("{label} is not well: {why}"),
-        format!("heph-ops start {label}; its log tells more"),
-    ))
-}
-
-fn too_late(wanted: Wanted) -> Error {
-    let what = match wanted {
-        Wanted::Ready => "ready",
-        Wanted::Synced => "synced",
-        Wanted::Equal => "equal",
-    };
-    Error::new(
-        Code::NotReady,
-        format!("not every service is {what} in time"),
-        "the table above shows which, and why",
-    )
-}
-
 fn age(rfc3339: &str, host: &Host) -> u64 {
     let at = rfc3339.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
     (host.machine.clock.now_ms() / 1000).saturating_sub(u64::try_from(at).unwrap_or(0))
@@ -314,15 +190,5 @@ fn span(seconds: u64) -> String {
         (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
         (0, ..) => format!("{hours}h {minutes}m"),
         _ => format!("{days}d {hours}h"),
-    }
-}
-
-/// A size for people.
-pub(super) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} bytes"),
-        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }

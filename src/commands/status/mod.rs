@@ -1,0 +1,133 @@
+//! `heph-ops status`: what is installed, running, answering, syncing. What is
+//! shown is what was just seen or last succeeded, never what is configured,
+//! and the exit code can be trusted: 0 only if all is well.
+
+mod seen;
+
+use std::time::{Duration, Instant};
+
+use hephd::{
+    error::{Code, Error, Result},
+    record::Record,
+    report::Report,
+};
+use serde_json::{Value, json};
+
+use self::seen::Seen;
+use crate::{host::Host, service::Service, table};
+
+/// Show every service: installed, running, answering, syncing
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this one
+    pub label: Option<String>,
+    /// Wait up to this long for what --for says
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub wait: Option<u64>,
+    /// What to wait for
+    #[arg(
+        long = "for",
+        value_enum,
+        default_value = "ready",
+        value_name = "STATE",
+        requires = "wait"
+    )]
+    pub wanted: Wanted,
+}
+
+/// States that can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wanted {
+    /// Every service answers and may be used
+    Ready,
+    /// Also, every device's last sync went through
+    Synced,
+    /// Also, every device has what its hub has
+    Equal,
+}
+
+/// Looks.
+///
+/// # Errors
+/// `service_not_found` for a label that is not installed. A service that is
+/// not well makes the report end with `not_ready`.
+pub fn run(args: &Args, host: &Host) -> Result<Report> {
+    let begun = Instant::now();
+    let deadline = Duration::from_secs(args.wait.unwrap_or(0));
+    loop {
+        let seen = look(args, host)?;
+        let reached = seen.iter().all(|seen| seen.is(args.wanted));
+        if reached || begun.elapsed() >= deadline {
+            let late = (args.wait.is_some() && !reached).then_some(args.wanted);
+            return Ok(report(host, &seen, late));
+        }
+        host.pause(Duration::from_millis(100));
+    }
+}
+
+fn look(args: &Args, host: &Host) -> Result<Vec<Seen>> {
+    let services = match &args.label {
+        Some(label) => vec![Service::find(host, Some(label))?],
+        None => Record::load_installed(&host.record_folder())?
+            .into_iter()
+            .map(|record| Service::new(host, record))
+            .collect::<Result<_>>()?,
+    };
+    services.into_iter().map(|service| Seen::of(host, service)).collect()
+}
+
+fn report(host: &Host, seen: &[Seen], late: Option<Wanted>) -> Report {
+    let services: Vec<Value> = seen.iter().map(|seen| seen.data(host)).collect();
+    let mut report = Report::new("ok", false, json!({ "services": services }));
+    report.lines = lines(host, seen);
+    report.error = late.map(too_late).or_else(|| unwell(seen));
+    if report.error.is_some() {
+        report.status = "unhealthy".to_owned();
+    }
+    report
+}
+
+fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
+    if seen.is_empty() {
+        return vec![
+            "no service is installed: heph-ops install-service --role hub|spoke".to_owned(),
+        ];
+    }
+    let heading =
+        ["SERVICE", "ROLE", "STATE", "VERSION", "PID", "UPTIME", "ADDRESS", "HEALTH", "LATENCY"];
+    let rows: Vec<Vec<String>> = seen.iter().map(|seen| seen.row(host)).collect();
+    let mut table = table::render(&heading, &rows).into_iter();
+    let mut lines: Vec<String> = table.next().into_iter().collect();
+    for (row, seen) in table.zip(seen) {
+        lines.push(row);
+        lines.extend(seen.lines(host));
+    }
+    lines
+}
+
+fn unwell(seen: &[Seen]) -> Option<Error> {
+    let unwell = seen.iter().find(|seen| !seen.is_ready())?;
+    let label = unwell.service.label();
+    let why = match &unwell.answers.trouble {
+        Some(trouble) => trouble.message.clone(),
+        None => format!("it is {}", unwell.running.state),
+    };
+    Some(Error::new(
+        Code::NotReady,
+        format!("{label} is not well: {why}"),
+        format!("heph-ops start {label}; its log tells more"),
+    ))
+}
+
+fn too_late(wanted: Wanted) -> Error {
+    let what = match wanted {
+        Wanted::Ready => "ready",
+        Wanted::Synced => "synced",
+        Wanted::Equal => "equal",
+    };
+    Error::new(
+        Code::NotReady,
+        format!("not every service is {what} in time"),
+        "the table above shows which, and why",
+    )
+}
