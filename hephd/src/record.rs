@@ -66,6 +66,16 @@ impl ManagerKind {
     }
 }
 
+/// Whose service it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// This person's
+    User,
+    /// The machine's
+    System,
+}
+
 /// One service's record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -76,6 +86,8 @@ pub struct Record {
     pub role: Role,
     /// What runs it.
     pub manager: ManagerKind,
+    /// Whose it is.
+    pub scope: Scope,
     /// It is installed; false where it was, and only its settings stay.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub installed: bool,

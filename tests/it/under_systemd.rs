@@ -28,7 +28,7 @@ fn under_systemd(sandbox: &Sandbox, script: &str) -> Vec<Value> {
 
 const FUNCTIONS: &str = "
     ops() { heph-ops \"$@\" --json; }
-    install() { ops install-service --settle-ms 100 --role spoke \"$@\"; }
+    install() { ops install-service --scope user --settle-ms 100 --role spoke \"$@\"; }
     show() { systemctl --user show heph-spoke --property \"$1\" --value | jq --raw-input .; }
 ";
 
@@ -71,6 +71,15 @@ fn installed_changed_killed_broken_and_removed() {
     assert_eq!(status(10), "uninstalled");
     assert_eq!(said[11], "not-found");
     assert_eq!(said[12]["data"]["services"], serde_json::json!([]));
+}
+
+#[test]
+fn roots_services_are_the_machines_unless_root_says_otherwise() {
+    let sandbox = Sandbox::new();
+    let script = format!("{FUNCTIONS} ops install-service --role spoke || true");
+    let said = under_systemd(&sandbox, &script);
+    assert_eq!(said[0]["error"]["code"], "not_supported", "{}", said[0]);
+    assert!(said[0]["error"]["hint"].as_str().unwrap().contains("--scope user"));
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub fn main() -> u8 {
             return report::usage_failure(&Cli::command(), json, &error);
         }
     };
-    report::finish(cli.command.name(), cli.everywhere.style, run(&cli))
+    report::finish(cli.command.name(), cli.everywhere.style, &run(&cli))
 }
 
 fn run(cli: &Cli) -> Result<Report> {

@@ -158,13 +158,12 @@ fn add(session: &mut Session, title: &str, body: &str, given: &[String]) -> Resu
     let names = given.iter().map(|tag| tags::name(tag)).collect::<Result<Vec<_>>>()?;
     let id = EntityId::draw(&Entropy::System);
     let owner = session.owner()?;
-    let mut changes =
-        vec![tags::set(&id, json!({ "kind": "doc", "title": title, "body": body }))];
+    let mut changes = vec![tags::set(&id, json!({ "kind": "doc", "title": title, "body": body }))];
     if !names.is_empty() {
         let mut tags = Tags::load(session)?;
         changes.extend(names.iter().flat_map(|name| tags.put(&owner, &id, name)));
     }
-    changes.extend(meaning(session, &id, "", Before::default(), &markdown::parse(body))?);
+    changes.extend(meaning(session, &id, "", &Before::default(), &markdown::parse(body))?);
     session.write(&changes)?;
     let line = format!("✓ added {}  {}", short(&id), clean(title));
     Ok(Report::new("added", true, shown(session, &id)?).line(line))
@@ -175,10 +174,10 @@ fn meaning(
     session: &mut Session,
     id: &EntityId,
     path: &str,
-    before: Before,
+    before: &Before,
     now: &Parsed,
 ) -> Result<Vec<Change>> {
-    let mut changes = Weaver::load(session)?.changes(id, &before, now);
+    let mut changes = Weaver::load(session)?.changes(id, before, now);
     let index = Index::new(&session.all("doc", false)?);
     let targets = Targets::of(&index, id, path, &now.links);
     changes.extend(targets.changes(id, &before.links.from));
@@ -198,8 +197,7 @@ fn list(session: &mut Session, tag: Option<&str>) -> Result<Report> {
     }
     let data: Value = docs.iter().map(|doc| with_tags(doc, tags_of(doc))).collect();
     let mut report = Report::new("listed", false, data);
-    report.lines =
-        if docs.is_empty() { vec!["no documents".to_owned()] } else { table.lines() };
+    report.lines = if docs.is_empty() { vec!["no documents".to_owned()] } else { table.lines() };
     Ok(report)
 }
 
@@ -227,7 +225,7 @@ fn edit(
         let said = doc.as_ref().map(|doc| markdown::parse(doc.text("body")));
         let path = doc.as_ref().map(|doc| doc.text("path")).unwrap_or_default();
         let before = Before { said, links: session.links(&id)? };
-        changes.extend(meaning(session, &id, path, before, &markdown::parse(body))?);
+        changes.extend(meaning(session, &id, path, &before, &markdown::parse(body))?);
     }
     let ops = session.write(&changes)?.ops;
     let data = shown(session, &id)?;

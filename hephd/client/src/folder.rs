@@ -56,7 +56,9 @@ pub fn look(folder: &Path) -> Result<Found> {
         )
     };
     match std::fs::metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found("not there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(not_found("not there"));
+        }
         Err(error) => return Err(file(folder, "read")(error)),
         Ok(there) if !there.is_dir() => return Err(not_found("no folder")),
         Ok(_) => drop(std::fs::read_dir(folder).map_err(file(folder, "read"))?),
@@ -116,7 +118,7 @@ fn inner_path(entry: &DirEntry) -> Option<String> {
 /// Whether a file's name says that it is Markdown.
 #[must_use]
 pub fn is_markdown(name: &str) -> bool {
-    let extension = Path::new(name).extension().map(|e| e.to_ascii_lowercase());
+    let extension = Path::new(name).extension().map(std::ffi::OsStr::to_ascii_lowercase);
     extension.is_some_and(|extension| extension == "md" || extension == "markdown")
 }
 

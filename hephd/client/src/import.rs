@@ -137,12 +137,7 @@ impl<'a> Import<'a> {
         self.add(imported, changes, bytes)
     }
 
-    fn changes(
-        &mut self,
-        path: &str,
-        text: &str,
-        now: &Parsed,
-    ) -> Result<(Imported, Vec<Change>)> {
+    fn changes(&mut self, path: &str, text: &str, now: &Parsed) -> Result<(Imported, Vec<Change>)> {
         let doc = self.identity(path);
         let stored = self.stored(&doc)?;
         let before = match &stored {
@@ -333,9 +328,8 @@ fn document(
     put("path", json!(path));
     put("body", json!(text));
     // These follow the text only where it says something else than before.
-    let title = |parsed: &Parsed| {
-        parsed.title.clone().unwrap_or_else(|| wiki::stem(path).to_owned())
-    };
+    let title =
+        |parsed: &Parsed| parsed.title.clone().unwrap_or_else(|| wiki::stem(path).to_owned());
     let named = [
         ("title", said.map(&title).map(Some), Some(title(now))),
         ("created", said.map(|said| said.created.clone()), now.created.clone()),

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn boxes_know_their_text_and_their_place() {
-        let text = "- [ ] a **b** [c](d) [[e|f]] <i>g</i>\n  h\n  - [X] i\n1. [x] a b\n> * [\t] a b\n";
+        let text =
+            "- [ ] a **b** [c](d) [[e|f]] <i>g</i>\n  h\n  - [X] i\n1. [x] a b\n> * [\t] a b\n";
         let found = boxes(text);
         let expected = [("a b c f g h", 1, false), ("i", 1, true), ("a b", 1, true)];
         let expected = expected.map(|(text, nth, done)| (text.to_owned(), nth, done));
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_box_is_none() {
-        let text = "```\n- [ ] code\n```\n\n    - [ ] code\n\n[ ] no item\n\n- [ ]\n- [ ]x\n- \\[ ] y\n";
+        let text =
+            "```\n- [ ] code\n```\n\n    - [ ] code\n\n[ ] no item\n\n- [ ]\n- [ ]x\n- \\[ ] y\n";
         assert_eq!(boxes(text), []);
     }
 
@@ -217,10 +219,10 @@ mod tests {
 
     #[test]
     fn an_item_of_several_paragraphs_is_named_by_the_first() {
-        assert_eq!(boxes("- [ ] a\n\n  b\n- [x] c\n"), [
-            ("a".to_owned(), 1, false),
-            ("c".to_owned(), 1, true)
-        ]);
+        assert_eq!(
+            boxes("- [ ] a\n\n  b\n- [x] c\n"),
+            [("a".to_owned(), 1, false), ("c".to_owned(), 1, true)]
+        );
     }
 
     #[test]
@@ -239,12 +241,44 @@ mod tests {
 
     /// Texts from pieces that mean something to Markdown.
     fn texts() -> impl Strategy<Value = String> {
-        let pieces = [
-            "- [ ] ", "- [x] ", "* [X] ", "1. [ ] ", "- ", "  ", "    ", "\t", "\n", "\r\n", "\n\n",
-            "> ", "# ", "---\n", "```\n", "`", "[[", "]]", "|", "[", "]", "(", ")", "x", " ", "é",
-            "buy milk", "\u{feff}", "title: a\n", "tags: [b]\n", "<!--", "-->", "\\", "*", "[x]: /u\n",
+        const PIECES: &[&str] = &[
+            "- [ ] ",
+            "- [x] ",
+            "* [X] ",
+            "1. [ ] ",
+            "- ",
+            "  ",
+            "    ",
+            "\t",
+            "\n",
+            "\r\n",
+            "\n\n",
+            "> ",
+            "# ",
+            "---\n",
+            "```\n",
+            "`",
+            "[[",
+            "]]",
+            "|",
+            "[",
+            "]",
+            "(",
+            ")",
+            "x",
+            " ",
+            "é",
+            "buy milk",
+            "\u{feff}",
+            "title: a\n",
+            "tags: [b]\n",
+            "<!--",
+            "-->",
+            "\\",
+            "*",
+            "[x]: /u\n",
         ];
-        vec(select(&pieces[..]), 0..40).prop_map(|pieces| pieces.concat())
+        vec(select(PIECES), 0..40).prop_map(|pieces| pieces.concat())
     }
 
     proptest! {

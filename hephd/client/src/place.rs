@@ -9,11 +9,7 @@ use std::collections::HashSet;
 
 use hephd::{id::EntityId, node::Node, report::Warning};
 
-use crate::{
-    folder::is_markdown,
-    session::short,
-    table::clean,
-};
+use crate::{folder::is_markdown, session::short, table::clean};
 
 /// Two names that differ in capitals only are one file on a Mac.
 const FOLDS_CASE: bool = cfg!(target_os = "macos");
@@ -59,8 +55,13 @@ fn warning(node: &Node, path: &str) -> Option<Warning> {
         None => ("path_unsafe", "is not one to write to"),
         Some(_) => ("path_taken", "is taken by another document"),
     };
-    let message =
-        format!("the path {:?} of {} {}: written to {}", given, short(&node.id), why.1, clean(path));
+    let message = format!(
+        "the path {:?} of {} {}: written to {}",
+        given,
+        short(&node.id),
+        why.1,
+        clean(path)
+    );
     Some(Warning::new(why.0, message))
 }
 
@@ -186,8 +187,19 @@ mod tests {
     fn a_path_that_leads_out_or_hides_is_not_obeyed() {
         let long = format!("{}.md", "x".repeat(300));
         for path in [
-            "/etc/x.md", "../x.md", "a/../x.md", "a//x.md", "./x.md", ".git/x.md", "a/.x.md",
-            "x\0.md", "x.txt", "Makefile", "a/", "..", &long,
+            "/etc/x.md",
+            "../x.md",
+            "a/../x.md",
+            "a//x.md",
+            "./x.md",
+            ".git/x.md",
+            "a/.x.md",
+            "x\0.md",
+            "x.txt",
+            "Makefile",
+            "a/",
+            "..",
+            &long,
         ] {
             assert_eq!(place("T", path), "T.md", "{path:?}");
         }
@@ -219,12 +231,15 @@ mod tests {
             ("dddddddd4", "", "n.md/inside.md"),
         ]);
         let found: Vec<(&str, &str)> = found.iter().map(|(a, b)| (&**a, &**b)).collect();
-        assert_eq!(found, [
-            ("bbbbbbbb2", "n (bbbbbbbb).md"),
-            ("cccccccc3", "n (cccccccc).md"),
-            ("aaaaaaaa1", "n.md"),
-            ("dddddddd4", "untitled (dddddddd).md"),
-        ]);
+        assert_eq!(
+            found,
+            [
+                ("bbbbbbbb2", "n (bbbbbbbb).md"),
+                ("cccccccc3", "n (cccccccc).md"),
+                ("aaaaaaaa1", "n.md"),
+                ("dddddddd4", "untitled (dddddddd).md"),
+            ]
+        );
     }
 
     #[test]

@@ -77,15 +77,21 @@ fn status(status: &SyncStatus) -> Report {
     let entries = status.heads.entries();
     let mut rows = Vec::new();
     let mut row = |name: &str, text: String| rows.push(format!("{name:<11}{text}"));
-    row("hub", status.hub_url.as_deref().map_or("none: this device is on its own".to_owned(), clean));
+    row(
+        "hub",
+        status.hub_url.as_deref().map_or("none: this device is on its own".to_owned(), clean),
+    );
     if status.hub_url.is_some() {
         let ago = ago(status.last_success.as_deref(), now());
         row("last sync", ago.map_or("not yet".to_owned(), |ago| format!("{ago} ago")));
-        row("equal", match status.equal {
-            Some(true) => "yes".to_owned(),
-            Some(false) => "no".to_owned(),
-            None => "not known".to_owned(),
-        });
+        row(
+            "equal",
+            match status.equal {
+                Some(true) => "yes".to_owned(),
+                Some(false) => "no".to_owned(),
+                None => "not known".to_owned(),
+            },
+        );
         row("unsent", thousands(usize::try_from(status.unsent_ops).unwrap_or(usize::MAX)));
     }
     row("ops", thousands(usize::try_from(entries).unwrap_or(usize::MAX)));
@@ -176,6 +182,9 @@ mod tests {
     #[test]
     fn spans_are_short() {
         let ago = |s| ago(Some(&Timestamp::from_second(NOW - s).unwrap().to_string()), NOW);
-        assert_eq!([-5, 59, 60, 7200, 200_000].map(|s| ago(s).unwrap()), ["0s", "59s", "1m", "2h", "2d"]);
+        assert_eq!(
+            [-5, 59, 60, 7200, 200_000].map(|s| ago(s).unwrap()),
+            ["0s", "59s", "1m", "2h", "2d"]
+        );
     }
 }

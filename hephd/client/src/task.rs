@@ -96,7 +96,11 @@ impl Command {
 /// Where there are none.
 pub fn title(text: &str) -> Result<String, String> {
     let text = text.trim();
-    if text.is_empty() { Err("a title has at least one word".to_owned()) } else { Ok(text.to_owned()) }
+    if text.is_empty() {
+        Err("a title has at least one word".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn due(text: &str) -> Result<String, String> {
@@ -270,7 +274,8 @@ fn edit(session: &mut Session, given: &str, to: [(&str, &Option<String>); 3]) ->
 /// How every `edit` ends.
 #[must_use]
 pub fn edited(changed: bool, id: &EntityId, title: &str, data: Value) -> Report {
-    let (status, line) = if changed { ("updated", "changed") } else { ("up_to_date", "no change to") };
+    let (status, line) =
+        if changed { ("updated", "changed") } else { ("up_to_date", "no change to") };
     Report::new(status, changed, data).line(format!("✓ {line} {}  {title}", short(id)))
 }
 

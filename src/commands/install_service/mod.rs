@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use hephd::{
     args::Flags,
     error::{Code, Error, Result},
-    record::{ManagerKind, Record, Role},
+    record::{ManagerKind, Record, Role, Scope},
     report::{Report, Warning},
     store::{Birth, file},
 };
@@ -42,7 +42,7 @@ pub struct Args {
     /// What runs it [default: as recorded, else auto]
     #[arg(long, value_enum, value_name = "MANAGER")]
     pub manager: Option<ManagerChoice>,
-    /// Whose services these are [default: user]
+    /// Whose service it is [default: system for root, else user]
     #[arg(long, value_enum, value_name = "SCOPE")]
     pub scope: Option<Scope>,
     /// The hephd to run [default: as recorded, else the one beside heph-ops]
@@ -81,15 +81,6 @@ pub enum ManagerChoice {
     Process,
 }
 
-/// Whose services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Scope {
-    /// This person's
-    User,
-    /// The machine's
-    System,
-}
-
 fn parse_env(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -113,13 +104,6 @@ struct Observed {
 /// `unit_foreign`, `no_service_manager` (4), nothing touched; `not_ready`,
 /// `crash_loop` after everything was put back (1).
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
-    if args.scope == Some(Scope::System) {
-        return Err(Error::new(
-            Code::NotSupported,
-            "--scope system is not in this version",
-            "install it for yourself: --scope user",
-        ));
-    }
     let label = args.label.clone().unwrap_or_else(|| default_label(args.role).to_owned());
     check_label(&label)?;
     let recorded = Record::load(&host.record_folder(), &label)?;

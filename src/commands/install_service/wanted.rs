@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hephd::{
     args::Flags,
     error::{Code, Error, Result},
-    record::{ManagerKind, Record},
+    record::{ManagerKind, Record, Scope},
 };
 
 use super::{Args, ManagerChoice};
@@ -40,15 +40,39 @@ pub(super) fn wanted(
     flags.extend(absolute_paths(&args.flags)?.to_table()?);
     let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
     env.extend(args.env.iter().cloned());
+    let manager = manager_kind(args.manager, host, recorded);
     Ok(Record {
         label,
         role: args.role,
-        manager: manager_kind(args.manager, host, recorded),
+        manager,
+        scope: scope(args, host, manager, recorded)?,
         installed: true,
         bin: bin(args, recorded)?,
         env,
         flags: Flags::from_table(flags)?,
     })
+}
+
+/// Root's services are the machine's, unless root says otherwise. Detached
+/// processes are always somebody's own.
+fn scope(
+    args: &Args,
+    host: &Host,
+    manager: ManagerKind,
+    recorded: Option<&Record>,
+) -> Result<Scope> {
+    let usual = match (manager, host.uid) {
+        (ManagerKind::Systemd, 0) if !args.print => Scope::System,
+        _ => Scope::User,
+    };
+    match args.scope.or(recorded.map(|record| record.scope)).unwrap_or(usual) {
+        Scope::User => Ok(Scope::User),
+        Scope::System => Err(Error::new(
+            Code::NotSupported,
+            "services of the whole machine (--scope system) are not in this version",
+            "install it for yourself: --scope user",
+        )),
+    }
 }
 
 fn manager_kind(
