@@ -119,22 +119,32 @@ impl<'a> Import<'a> {
 
     /// Reads one file, and writes a batch when there is enough for one.
     fn file(&mut self, file: &Markdown) -> Result<()> {
-        let text = match file.read() {
-            Ok(text) => text,
-            Err(reason) => return Ok(self.skip(&file.path, reason)),
-        };
-        let parsed = markdown::parse(&text);
+        match file.read() {
+            Ok(text) => self.text(&file.path, &text)?,
+            Err(reason) => self.skip(&file.path, reason),
+        }
+        if self.batch_changes >= BATCH_CHANGES { self.flush() } else { Ok(()) }
+    }
+
+    fn text(&mut self, path: &str, text: &str) -> Result<()> {
+        let parsed = markdown::parse(text);
         if let Some(why) = &parsed.unreadable {
-            let message = format!("{}: the front matter is taken as text: {why}", file.path);
+            let message = format!("{path}: the front matter is taken as text: {why}");
             self.warnings.push(Warning::new("front_matter_unreadable", clean(&message)));
         }
-        let (imported, changes) = self.changes(&file.path, &text, &parsed)?;
-        let bytes = 2 * encoded(&text) + CHANGE_BYTES * changes.len();
+        let (imported, changes) = self.changes(path, text, &parsed)?;
+        let bytes = 2 * encoded(text) + CHANGE_BYTES * changes.len();
         if bytes > MAX_FILE_BYTES {
-            let reason = format!("too many tasks for one file: {}", imported.tasks);
-            return Ok(self.skip(&file.path, reason));
+            self.skip(path, format!("too many tasks for one file: {}", imported.tasks));
+            return Ok(());
         }
-        self.add(imported, changes, bytes)
+        if self.batch_bytes + bytes > BATCH_BYTES {
+            self.flush()?;
+        }
+        self.batch_changes += changes.len();
+        self.batch_bytes += if changes.is_empty() { 0 } else { bytes };
+        self.batch.push((imported, changes));
+        Ok(())
     }
 
     fn changes(&mut self, path: &str, text: &str, now: &Parsed) -> Result<(Imported, Vec<Change>)> {
@@ -173,16 +183,6 @@ impl<'a> Import<'a> {
 
     fn skip(&mut self, path: &str, reason: String) {
         self.skipped.push(Skipped { path: path.to_owned(), reason });
-    }
-
-    fn add(&mut self, imported: Imported, changes: Vec<Change>, bytes: usize) -> Result<()> {
-        if self.batch_bytes + bytes > BATCH_BYTES {
-            self.flush()?;
-        }
-        self.batch_changes += changes.len();
-        self.batch_bytes += if changes.is_empty() { 0 } else { bytes };
-        self.batch.push((imported, changes));
-        if self.batch_changes >= BATCH_CHANGES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the batch; where something in it is refused, each file alone.

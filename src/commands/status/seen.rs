@@ -108,14 +108,11 @@ impl Seen {
     }
 
     fn sync_line(&self, sync: &SyncStatus, host: &Host) -> Vec<String> {
-        let ops = sync.heads.entries();
-        let devices = sync.heads.0.len();
+        let (ops, devices) = (sync.heads.entries(), count(sync.heads.0.len(), "device"));
+        let held = format!("{ops} ops from {devices} · {}", digest(sync));
         let Some(url) = &sync.hub_url else {
             let owner = sync.owner_id.as_deref().unwrap_or("none yet");
-            return vec![format!(
-                "  → {ops} ops from {} · owner {owner}",
-                count(devices, "device")
-            )];
+            return vec![format!("  → {held} · owner {owner:.8}")];
         };
         let last = sync.last_success.as_deref().map_or_else(
             || "no sync yet".to_owned(),
@@ -126,10 +123,7 @@ impl Seen {
             Some(false) => format!("replicas differ, {} ops unsent", sync.unsent_ops),
             None => format!("{} ops unsent", sync.unsent_ops),
         };
-        let mut lines = vec![
-            format!("  → {url} · {last}"),
-            format!("  → {ops} ops from {} · {} · {equal}", count(devices, "device"), digest(sync)),
-        ];
+        let mut lines = vec![format!("  → {url} · {last}"), format!("  → {held} · {equal}")];
         lines.extend(sync.last_error.iter().map(|error| format!("  ! {}", error.message)));
         if sync.pending_conflicts > 0 {
             lines.push(format!("  ! {} conflicts", sync.pending_conflicts));
