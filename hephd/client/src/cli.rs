@@ -1,6 +1,6 @@
 //! Every command, and the dispatch. What a command takes stands with it.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hephd::{
@@ -12,7 +12,13 @@ use crate::{daemon, doc, export, import, sync, task};
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "heph", version, about = "Your tasks and documents", max_term_width = 80)]
+#[command(
+    name = "heph",
+    version,
+    about = "Your tasks and documents",
+    max_term_width = 80,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(flatten)]
     everywhere: Everywhere,
@@ -71,11 +77,24 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let json = std::env::args_os().any(|word| word == "--json");
-            return report::usage_failure(&Cli::command(), json, &error);
+            let words = || std::env::args_os().skip(1).take_while(|word| word != "--");
+            let json = words().any(|word| word == "--json");
+            return report::usage_failure(&named_by(words()), json, &error);
         }
     };
     report::finish(cli.command.name(), cli.everywhere.style, &run(&cli))
+}
+
+/// The command that the words lead to, as far as they lead to one: `heph task`
+/// for `heph task shw`.
+fn named_by(words: impl Iterator<Item = OsString>) -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    for word in words {
+        let inner = word.to_str().and_then(|word| command.find_subcommand(word)).cloned();
+        command = inner.unwrap_or(command);
+    }
+    command
 }
 
 fn run(cli: &Cli) -> Result<Report> {

@@ -6,26 +6,26 @@
 //! not written again: a second import changes nothing. No file is ever the
 //! reason why another is not imported.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::path::PathBuf;
 
 use hephd::{
-    clock::Entropy,
     error::{Code, Error, Result},
     id::EntityId,
-    node::{Change, Link, Node},
+    node::{Change, Link},
     report::{Report, Style, Warning},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     cli::Everywhere,
+    document::{self, Documents},
     folder::{self, Found, Markdown, Skipped, encoded},
     markdown::{self, Parsed},
     progress::Progress,
     session::{LONG, Links, Session},
-    table::{clean, count},
+    table::{clean, count, thousands},
     weave::{Before, Targets, Weaver},
-    wiki::{self, Index},
+    wiki::Index,
 };
 
 /// How much one transaction takes, about.
@@ -83,8 +83,7 @@ struct Imported {
 struct Import<'a> {
     session: &'a mut Session,
     weaver: Weaver,
-    docs: HashMap<EntityId, Node>,
-    by_path: HashMap<String, EntityId>,
+    documents: Documents,
     batch: Vec<(Imported, Vec<Change>)>,
     batch_changes: usize,
     batch_bytes: usize,
@@ -99,10 +98,9 @@ struct Import<'a> {
 impl<'a> Import<'a> {
     fn begin(session: &'a mut Session, skipped: Vec<Skipped>) -> Result<Self> {
         let weaver = Weaver::load(session)?;
-        let docs = session.all("doc", true)?;
+        let documents = Documents::load(session, weaver.owner())?;
         Ok(Self {
-            by_path: by_path(&weaver, &docs),
-            docs: docs.into_iter().map(|doc| (doc.id.clone(), doc)).collect(),
+            documents,
             session,
             weaver,
             batch: Vec::new(),
@@ -148,8 +146,9 @@ impl<'a> Import<'a> {
     }
 
     fn changes(&mut self, path: &str, text: &str, now: &Parsed) -> Result<(Imported, Vec<Change>)> {
-        let doc = self.identity(path);
-        let stored = self.stored(&doc)?;
+        let doc = self.documents.identity(path);
+        let is_known = self.documents.has(&doc);
+        let stored = if is_known { self.session.get(&doc)? } else { None };
         let before = match &stored {
             Some(node) => Before {
                 said: (!node.deleted).then(|| markdown::parse(node.text("body"))),
@@ -158,27 +157,13 @@ impl<'a> Import<'a> {
             None => Before::default(),
         };
         let mut changes = Vec::new();
-        changes.extend(document(&doc, stored.as_ref(), before.said.as_ref(), path, text, now));
+        changes.extend(document::change(&doc, stored.as_ref(), before.said.as_ref(), path, text, now));
         changes.extend(self.weaver.changes(&doc, &before, now));
         let Before { links: Links { from: links, .. }, .. } = before;
         let (tasks, wiki) = (now.boxes.len(), now.links.clone());
         let (new, changed) = (stored.is_none(), !changes.is_empty());
         let path = path.to_owned();
         Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes))
-    }
-
-    /// The document at a path; else the one that every device would make of
-    /// it, unless that one has moved to another path meanwhile.
-    fn identity(&self, path: &str) -> EntityId {
-        if let Some(known) = self.by_path.get(path) {
-            return known.clone();
-        }
-        let derived = EntityId::derived(self.weaver.owner(), "doc", path);
-        if self.docs.contains_key(&derived) { EntityId::draw(&Entropy::System) } else { derived }
-    }
-
-    fn stored(&mut self, doc: &EntityId) -> Result<Option<Node>> {
-        if self.docs.contains_key(doc) { self.session.get(doc) } else { Ok(None) }
     }
 
     fn skip(&mut self, path: &str, reason: String) {
@@ -264,9 +249,10 @@ impl<'a> Import<'a> {
             (changed, "changed"),
             (unchanged, "unchanged"),
             (self.skipped.len(), "skipped"),
-            (self.unresolved.len(), "links to nothing"),
+            (self.unresolved.len(), "unresolved"),
         ];
-        let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, of)| format!("{n} {of}"));
+        let counts = counts.iter().filter(|(n, _)| *n > 0);
+        let counts = counts.map(|(n, of)| format!("{} {of}", thousands(*n)));
         report.lines.extend(summary(&counts.collect::<Vec<_>>()));
         report.warnings = self.warnings;
         report.warnings.extend(skip_warnings(&self.skipped, style));
@@ -295,60 +281,4 @@ fn skip_warnings(skipped: &[Skipped], style: Style) -> Vec<Warning> {
 /// Something in the changes is not accepted; others may be.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.code, Code::ValueTooLarge | Code::Usage | Code::NodeNotFound)
-}
-
-/// Of several documents with one path, the living one, then the one that
-/// every device would make.
-fn by_path(weaver: &Weaver, docs: &[Node]) -> HashMap<String, EntityId> {
-    let mut best: HashMap<&str, &Node> = HashMap::new();
-    for doc in docs.iter().filter(|doc| !doc.text("path").is_empty()) {
-        let path = doc.text("path");
-        let derived = EntityId::derived(weaver.owner(), "doc", path);
-        let rank = |node: &Node| (node.deleted, node.id != derived, node.id.clone());
-        let known = best.entry(path).or_insert(doc);
-        if rank(doc) < rank(known) {
-            *known = doc;
-        }
-    }
-    best.into_iter().map(|(path, doc)| (path.to_owned(), doc.id.clone())).collect()
-}
-
-/// The change that makes a document what its file is; none where it is so.
-fn document(
-    doc: &EntityId,
-    stored: Option<&Node>,
-    said: Option<&Parsed>,
-    path: &str,
-    text: &str,
-    now: &Parsed,
-) -> Option<Change> {
-    let mut wanted = Map::new();
-    let mut put = |field: &str, value: Value| drop(wanted.insert(field.to_owned(), value));
-    put("kind", json!("doc"));
-    put("path", json!(path));
-    put("body", json!(text));
-    // These follow the text only where it says something else than before.
-    let title =
-        |parsed: &Parsed| parsed.title.clone().unwrap_or_else(|| wiki::stem(path).to_owned());
-    let named = [
-        ("title", said.map(&title).map(Some), Some(title(now))),
-        ("created", said.map(|said| said.created.clone()), now.created.clone()),
-        ("modified", said.map(|said| said.modified.clone()), now.modified.clone()),
-    ];
-    for (field, before, now) in named {
-        let is_new = before.is_none() && now.is_some();
-        if is_new || before.is_some_and(|before| before != now) {
-            put(field, json!(now));
-        }
-    }
-    let deleted = stored.is_some_and(|node| node.deleted);
-    if let Some(node) = stored.filter(|node| !node.deleted) {
-        wanted.retain(|field, value| node.fields.get(field) != Some(value));
-    }
-    let change = Change::Node {
-        id: Some(doc.clone()),
-        set: wanted.clone(),
-        deleted: deleted.then_some(false),
-    };
-    (deleted || !wanted.is_empty()).then_some(change)
 }

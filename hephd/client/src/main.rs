@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   cli ─┬─ task  doc  sync                 one verb, one function
-//!        ├─ import ── folder  weave  wiki   files → changes
+//!        ├─ import ── folder  document      files → changes
 //!        ├─ export ── place                 documents → files
 //!        └─ daemon                          runs heph-ops
 //!   all of them: session (the daemon's socket), table, progress
-//!   pure: markdown  front_matter  weave  wiki  place
+//!   import and doc: weave (what a text means), tags
+//!   pure: markdown  front_matter  wiki  place
 //! ```
 //!
 //! It speaks to the daemon's socket only, and links nothing of the store.
@@ -14,6 +15,7 @@
 mod cli;
 mod daemon;
 mod doc;
+mod document;
 mod export;
 mod folder;
 mod front_matter;
