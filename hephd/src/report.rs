@@ -225,7 +225,8 @@ pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -
         }
         _ => {}
     }
-    let name = command.get_name();
+    // A command within another is named with it, once it has been built.
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let text = error.render().to_string();
     let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let message = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -157,7 +157,14 @@ impl<'a> Import<'a> {
             None => Before::default(),
         };
         let mut changes = Vec::new();
-        changes.extend(document::change(&doc, stored.as_ref(), before.said.as_ref(), path, text, now));
+        changes.extend(document::change(
+            &doc,
+            stored.as_ref(),
+            before.said.as_ref(),
+            path,
+            text,
+            now,
+        ));
         changes.extend(self.weaver.changes(&doc, &before, now));
         let Before { links: Links { from: links, .. }, .. } = before;
         let (tasks, wiki) = (now.boxes.len(), now.links.clone());
