@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use hephd::{
-    error::{Error, Result, file},
+    error::{Code, Error, Result, file},
     machine::Machine,
     paths,
     store::{
@@ -22,13 +22,13 @@ use hephd::{
 };
 
 use crate::{
+    detached::{self, Detached},
     plan::{Plan, Step},
-    service_manager::process,
 };
 
 /// How long a process has to end after SIGTERM. hephd finishes what is in
 /// flight and closes its store.
-pub const STOP_DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// This machine, as one person sees it.
 #[derive(Debug, Clone)]
@@ -148,9 +148,23 @@ impl Host {
             },
             Step::CreateStore { db, birth } => Store::create(db, birth, &self.machine.entropy),
             Step::Run(argv) => self.run_well(argv),
-            Step::Spawn(spawn) => process::start(spawn),
-            Step::Terminate { label, pid } => process::terminate(self, label, *pid),
+            Step::Spawn(spawn) => {
+                let process = detached::start(spawn)?;
+                write_atomically(&spawn.pid_file, 0o600, &process.to_text()?)
+            }
+            Step::Terminate { label, pid_file, log, .. } => self.terminate(label, pid_file, log),
         }
+    }
+
+    /// Asks a process to end, waits until it is gone, and forgets it.
+    fn terminate(&self, label: &str, pid_file: &Path, log: &Path) -> Result<()> {
+        let known = self.read(pid_file)?.and_then(|text| Detached::parse(&text));
+        if let Some(process) = known.filter(Detached::is_alive) {
+            process.ask_to_end()?;
+            let gone = self.poll(STOP_DEADLINE, || (!process.is_alive()).then_some(()));
+            gone.ok_or_else(|| still_there(label, process.pid, log))?;
+        }
+        std::fs::remove_file(pid_file).map_err(file(pid_file, "remove"))
     }
 
     fn run_well(&self, argv: &[String]) -> Result<()> {
@@ -164,12 +178,20 @@ impl Host {
     }
 }
 
+fn still_there(label: &str, pid: u32, log: &Path) -> Error {
+    Error::new(
+        Code::NotReady,
+        format!("{label} (process {pid}) has not stopped in {} s", STOP_DEADLINE.as_secs()),
+        format!("look at {}", log.display()),
+    )
+}
+
 /// Beside its final name, synced, then renamed: whoever reads it sees the old
 /// text or the new one.
 ///
 /// # Errors
 /// The operating system's, naming the file.
-pub fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
+fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let staged = path.with_file_name(format!(".{name}.new"));
     let _ = std::fs::remove_file(&staged);

@@ -15,17 +15,19 @@
 //! `--check` prints the plan, `--diff` its before and after, `changed` is
 //! "the plan was not empty", and doing it twice does nothing the second time.
 //!
-//! - [`cli`]: every command and flag, and the dispatch
-//! - [`commands`]: one verb, one file
-//! - [`plan`]: steps, as data
+//! From the ground up, each on those above it:
+//!
+//! - [`plan`]: steps, as data; [`detached`]: processes of our own
 //! - [`host`]: the one door outside; applies plans
 //! - [`service`]: a service as wanted: its record, its files, its words
 //! - [`unit`]: that service in systemd's language
 //! - [`service_manager`]: systemd, or a process of our own
 //! - [`health`]: what "ready" means, and waiting for it
+//! - [`commands`]: one verb, one file; [`cli`]: every command and flag
 
 pub mod cli;
 pub mod commands;
+pub mod detached;
 pub mod health;
 pub mod host;
 pub mod plan;

@@ -1,11 +1,9 @@
 //! What will be done to the machine: pure data that can be printed, compared
 //! and counted. Only [`crate::host::Host::apply`] carries it out.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use hephd::store::Birth;
-
-use crate::service_manager::process::Spawn;
 
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +45,32 @@ pub enum Step {
         label: String,
         /// Its process.
         pid: u32,
+        /// Where it is remembered.
+        pid_file: PathBuf,
+        /// Where to look when it does not end.
+        log: PathBuf,
     },
+}
+
+/// A process to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spawn {
+    /// Its command line.
+    pub argv: Vec<String>,
+    /// What its environment has beside ours.
+    pub env: BTreeMap<String, String>,
+    /// Where its output goes.
+    pub log: PathBuf,
+    /// Where it is remembered.
+    pub pid_file: PathBuf,
+}
+
+impl Spawn {
+    /// What it is started with, as one text to compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        serde_json::json!({ "argv": self.argv, "env": self.env }).to_string()
+    }
 }
 
 impl Step {
@@ -62,7 +85,7 @@ impl Step {
             Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
             Self::Run(argv) => format!("run {}", argv.join(" ")),
             Self::Spawn(spawn) => format!("start {}", spawn.argv.join(" ")),
-            Self::Terminate { label, pid } => format!("stop {label} (process {pid})"),
+            Self::Terminate { label, pid, .. } => format!("stop {label} (process {pid})"),
         }
     }
 }

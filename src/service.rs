@@ -6,10 +6,10 @@ use hephd::{
     args::Flags,
     config::Config,
     error::{Code, Error, Result},
-    record::{ManagerKind, Record, Role},
+    record::{Record, Role},
 };
 
-use crate::{host::Host, service_manager::Manager, unit};
+use crate::host::Host;
 
 /// A record, and everything that is worked out from it.
 #[derive(Debug, Clone)]
@@ -78,25 +78,6 @@ impl Service {
     #[must_use]
     pub fn label(&self) -> &str {
         &self.record.label
-    }
-
-    /// The manager that its record names.
-    ///
-    /// # Errors
-    /// `no_service_manager` where that one is not here.
-    pub fn manager(&self, host: &Host) -> Result<Manager> {
-        Manager::of(host, self.record.manager)
-    }
-
-    /// Its unit's text, where its manager has units.
-    ///
-    /// # Errors
-    /// As [`unit::systemd`].
-    pub fn unit(&self) -> Result<Option<String>> {
-        match self.record.manager {
-            ManagerKind::Systemd => unit::systemd(self).map(Some),
-            ManagerKind::Process => Ok(None),
-        }
     }
 
     /// A hub's address as this machine reaches it.

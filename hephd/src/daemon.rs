@@ -7,7 +7,6 @@ use rustix::{fs::Mode as FileMode, process::umask};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::JoinSet,
 };
 
@@ -22,7 +21,7 @@ use crate::{
     port,
     replica::Replica,
     rpc::{self, methods::Daemon, status::Health},
-    spoke,
+    spoke, stopping,
     store::{Birth, Store, file},
 };
 
@@ -121,7 +120,7 @@ fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
 
 async fn serve(bound: Bound) -> Result<()> {
     let Bound { config, machine, store, socket, http, _lock } = bound;
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = stopping::channel();
     let replica = Arc::new(Replica::start(store, &config.db, &machine)?);
     let instance = EntityId::draw(&machine.entropy).to_string();
     let mut tasks = JoinSet::new();
@@ -156,7 +155,7 @@ async fn serve(bound: Bound) -> Result<()> {
     announce(&config);
     let ended = wait_for_the_end(&mut tasks).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let _ = stop.send(true);
+    stop.say();
     while tasks.join_next().await.is_some() {}
     let _ = std::fs::remove_file(&config.socket);
     if let Some(replica) = Arc::into_inner(replica) {
@@ -213,11 +212,6 @@ async fn wait_for_the_end(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
             Some(ended) = tasks.join_next() => return ended.map_err(Error::internal)?,
         }
     }
-}
-
-/// Waits until the daemon is told to stop, or is gone.
-pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// `--check-store`: opens and checks, changes nothing that is data.

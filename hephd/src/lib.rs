@@ -49,6 +49,8 @@ pub mod replica;
 #[cfg(feature = "daemon")]
 pub mod spoke;
 #[cfg(feature = "daemon")]
+pub mod stopping;
+#[cfg(feature = "daemon")]
 pub mod store;
 #[cfg(feature = "daemon")]
 pub mod sync;

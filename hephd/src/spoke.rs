@@ -12,11 +12,11 @@ use url::Url;
 
 use crate::{
     clock::Clock,
-    daemon::stopped,
     error::{Code, Error, Result, file},
     op::Heads,
     replica::Replica,
     rpc::status::SyncError,
+    stopping::Stopping,
     sync::{Answer, Ask, Cycle, PAGE},
 };
 
@@ -79,7 +79,7 @@ pub fn start(
     hub_ca: Option<&Path>,
     clock: Clock,
     interval: Duration,
-    stopping: watch::Receiver<bool>,
+    stopping: Stopping,
 ) -> Result<(Spoke, tokio::task::JoinHandle<()>)> {
     let (requests, requested) = mpsc::channel(64);
     let (report, health) = watch::channel(SyncHealth::default());
@@ -110,7 +110,7 @@ async fn run(
     cycles: Cycles,
     interval: Duration,
     mut requested: mpsc::Receiver<oneshot::Sender<Result<()>>>,
-    mut stopping: watch::Receiver<bool>,
+    mut stopping: Stopping,
 ) {
     let mut waiting = Vec::new();
     loop {
@@ -120,13 +120,13 @@ async fn run(
         // What has arrived by then is durable, so a cycle may be cut anywhere.
         let outcome = tokio::select! {
             outcome = cycles.one() => outcome,
-            () = stopped(&mut stopping) => return,
+            () = stopping.heard() => return,
         };
         for request in waiting.drain(..) {
             let _ = request.send(outcome.clone());
         }
         tokio::select! {
-            () = stopped(&mut stopping) => return,
+            () = stopping.heard() => return,
             () = cycles.replica.written.notified() => {}
             () = tokio::time::sleep(interval) => {}
             Some(request) = requested.recv() => waiting.push(request),

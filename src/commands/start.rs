@@ -4,7 +4,7 @@ use hephd::{error::Result, report::Report};
 use serde_json::json;
 
 use super::{How, Patience, ready_data, report_plan, timing};
-use crate::{host::Host, plan::Plan, service::Service};
+use crate::{host::Host, plan::Plan, service::Service, service_manager::Manager};
 
 /// Start a service and wait until it is ready
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub struct Args {
 /// `service_not_found`; `not_ready` and `crash_loop` with the last log lines.
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
-    let manager = service.manager(host)?;
+    let manager = Manager::of(host, &service)?;
     let now = manager.observe(host, &service)?;
     let plan = Plan { steps: manager.start(host, &service, &now) };
     let label = service.label();

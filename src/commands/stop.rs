@@ -4,7 +4,7 @@ use hephd::{error::Result, report::Report};
 use serde_json::json;
 
 use super::{How, report_plan};
-use crate::{host::Host, plan::Plan, service::Service};
+use crate::{host::Host, plan::Plan, service::Service, service_manager::Manager};
 
 /// Stop a service; it finishes what is in flight
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,9 @@ pub struct Args {
 /// `service_not_found`; `not_ready` when it does not stop in time.
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
-    let manager = service.manager(host)?;
+    let manager = Manager::of(host, &service)?;
     let now = manager.observe(host, &service)?;
-    let plan = Plan { steps: manager.stop(&service, &now) };
+    let plan = Plan { steps: manager.stop(host, &service, &now) };
     if !how.check {
         host.apply(&plan)?;
     }

@@ -36,7 +36,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         Err(error) if error.code == Code::ServiceNotFound => return Ok(nothing(&error)),
         found => found?,
     };
-    let manager = service.manager(host)?;
+    let manager = Manager::of(host, &service)?;
     let now = manager.observe(host, &service)?;
     let mut plan = stop_and_forget(host, manager, &service, &now);
     plan.extend(forget_record(args, host, &service)?);
@@ -80,7 +80,7 @@ pub(super) fn stop_and_forget(
     service: &Service,
     now: &Running,
 ) -> Plan {
-    let mut plan = Plan { steps: manager.stop(service, now) };
+    let mut plan = Plan { steps: manager.stop(host, service, now) };
     plan.extend(manager.uninstall(host, service, now));
     plan
 }

@@ -9,7 +9,7 @@ use hephd::{
     record::ManagerKind,
 };
 
-use crate::{host::Host, plan::Step, service::Service};
+use crate::{host::Host, plan::Step, service::Service, unit};
 
 /// A manager that is here and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +49,13 @@ impl Running {
 }
 
 impl Manager {
-    /// The manager of a kind.
+    /// The manager that a service's record names.
     ///
     /// # Errors
     /// `no_service_manager`, or `no_user_bus` where systemd runs the machine
     /// and not this person's services.
-    pub fn of(host: &Host, kind: ManagerKind) -> Result<Self> {
-        match kind {
+    pub fn of(host: &Host, service: &Service) -> Result<Self> {
+        match service.record.manager {
             ManagerKind::Process => Ok(Self::Process),
             ManagerKind::Systemd if systemd::answers(host) => Ok(Self::Systemd),
             ManagerKind::Systemd if host.booted_by_systemd() => Err(Error::new(
@@ -114,19 +114,17 @@ impl Manager {
         match (self, now.pid) {
             (_, Some(_)) => vec![],
             (Self::Systemd, None) => systemd::start(service.label()),
-            (Self::Process, None) => vec![process::spawn(host, service)],
+            (Self::Process, None) => vec![Step::Spawn(process::spawn(host, service))],
         }
     }
 
     /// Stops what runs, or what the manager would start again.
     #[must_use]
-    pub fn stop(self, service: &Service, now: &Running) -> Vec<Step> {
+    pub fn stop(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match (self, now.pid) {
             (Self::Systemd, None) if now.is_over() => vec![],
             (Self::Systemd, _) => systemd::stop(service.label()),
-            (Self::Process, Some(pid)) => {
-                vec![Step::Terminate { label: service.label().to_owned(), pid }]
-            }
+            (Self::Process, Some(pid)) => vec![process::stop(host, service.label(), pid)],
             (Self::Process, None) => vec![],
         }
     }
@@ -135,7 +133,7 @@ impl Manager {
     /// now: whoever answers afterwards is not the old process.
     #[must_use]
     pub fn restart(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
-        let mut steps = self.stop(service, now);
+        let mut steps = self.stop(host, service, now);
         steps.extend(self.start(host, service, &Running { pid: None, ..now.clone() }));
         steps
     }
@@ -144,11 +142,12 @@ impl Manager {
     ///
     /// # Errors
     /// As [`crate::unit::systemd`].
-    pub fn is_current(self, service: &Service, now: &Running) -> Result<bool> {
-        Ok(match self {
-            Self::Systemd => now.installed == service.unit()?,
-            Self::Process => now.installed.as_deref() == Some(&process::fingerprint(service)),
-        })
+    pub fn is_current(self, host: &Host, service: &Service, now: &Running) -> Result<bool> {
+        let wanted = match self {
+            Self::Systemd => unit::systemd(service)?,
+            Self::Process => process::spawn(host, service).fingerprint(),
+        };
+        Ok(now.installed.as_ref() == Some(&wanted))
     }
 
     /// The last lines that the service logged.

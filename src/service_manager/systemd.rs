@@ -9,7 +9,7 @@ use crate::{
     host::Host,
     plan::{Plan, Step},
     service::Service,
-    unit::RENDERED_BY,
+    unit::{self, RENDERED_BY},
 };
 
 const PROPERTIES: &str = "ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,UnitFileState,\
@@ -136,7 +136,7 @@ pub fn install(host: &Host, service: &Service, now: &Running) -> Result<Vec<Step
         ));
     }
     let mut plan = Plan::default();
-    let wanted = service.unit()?.unwrap_or_default();
+    let wanted = unit::systemd(service)?;
     if now.installed.is_none() {
         plan.extend([Step::MakeFolder(path.parent().unwrap_or(&path).to_owned())]);
     }

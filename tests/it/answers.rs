@@ -134,8 +134,8 @@ fn row_22_systemd_where_there_is_none() {
     if std::path::Path::new("/run/user").join("0/systemd/private").exists() {
         return; // There is one.
     }
-    let ended =
-        sandbox.ops(&["install-service", "--role", "spoke", "--manager", "systemd"]).expect(4);
+    let words = ["install-service", "--role", "spoke", "--scope", "user", "--manager", "systemd"];
+    let ended = sandbox.ops(&words).expect(4);
     assert!(ended.err.contains("[no_service_manager]") || ended.err.contains("[no_user_bus]"));
 }
 

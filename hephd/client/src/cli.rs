@@ -12,13 +12,7 @@ use crate::{daemon, doc, export, import, sync, task};
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(
-    name = "heph",
-    version,
-    about = "Your tasks and documents",
-    max_term_width = 80,
-    disable_help_subcommand = true
-)]
+#[command(name = "heph", version, about = "Your tasks and documents", max_term_width = 80)]
 struct Cli {
     #[command(flatten)]
     everywhere: Everywhere,

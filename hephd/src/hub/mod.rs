@@ -14,12 +14,11 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use tokio::sync::watch;
 
 pub use self::{
     heads::answer as answer_heads, pull::answer as answer_pull, push::answer as answer_push,
 };
-use crate::{clock::Clock, daemon::stopped, error::Result, replica::Replica};
+use crate::{clock::Clock, error::Result, replica::Replica, stopping::Stopping};
 
 /// The most that a request's body may have.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
@@ -52,17 +51,13 @@ pub fn router(hub: Arc<Hub>) -> Router {
 ///
 /// # Errors
 /// The operating system's.
-pub async fn serve(
-    listener: TcpListener,
-    hub: Arc<Hub>,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<()> {
+pub async fn serve(listener: TcpListener, hub: Arc<Hub>, mut stopping: Stopping) -> Result<()> {
     listener.set_nonblocking(true).map_err(crate::error::Error::internal)?;
     let listener =
         tokio::net::TcpListener::from_std(listener).map_err(crate::error::Error::internal)?;
     axum::serve(listener, router(hub))
         .with_graceful_shutdown(async move {
-            stopped(&mut stopping).await;
+            stopping.heard().await;
         })
         .await
         .map_err(crate::error::Error::internal)

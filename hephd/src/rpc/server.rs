@@ -8,15 +8,12 @@ use std::{
 
 use rustix::{fs::Mode, process::umask};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    sync::watch,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::{MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError, methods::Daemon};
 use crate::{
-    daemon::stopped,
     error::{Code, Error, Result, file},
+    stopping::Stopping,
     store::file::{check_folder, folder, make_private_folder},
 };
 
@@ -57,7 +54,7 @@ pub fn bind(socket: &Path) -> Result<UnixListener> {
 pub async fn serve(
     listener: UnixListener,
     daemon: Arc<Daemon>,
-    mut stopping: watch::Receiver<bool>,
+    mut stopping: Stopping,
 ) -> Result<()> {
     listener.set_nonblocking(true).map_err(Error::internal)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(Error::internal)?;
@@ -77,7 +74,7 @@ pub async fn serve(
                 }
             },
             Some(_) = calls.join_next() => {}
-            () = stopped(&mut stopping) => break,
+            () = stopping.heard() => break,
         }
     }
     while calls.join_next().await.is_some() {}
@@ -91,11 +88,7 @@ fn is_ours(stream: &tokio::net::UnixStream) -> bool {
 }
 
 /// One connection: a line in, a line out, until either side has enough.
-async fn converse(
-    stream: tokio::net::UnixStream,
-    daemon: Arc<Daemon>,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn converse(stream: tokio::net::UnixStream, daemon: Arc<Daemon>, mut stopping: Stopping) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -103,7 +96,7 @@ async fn converse(
         let mut bounded = (&mut read).take(MAX_MESSAGE_BYTES);
         let came = tokio::select! {
             came = bounded.read_until(b'\n', &mut line) => came,
-            () = stopped(&mut stopping) => return,
+            () = stopping.heard() => return,
         };
         if !matches!(came, Ok(1..)) {
             return;

@@ -151,7 +151,7 @@ fn print(args: &Args, service: &Service) -> Result<Report> {
 
 fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
     service.config.check_files()?;
-    let manager = service.manager(host)?;
+    let manager = Manager::of(host, service)?;
     let running = manager.observe(host, service)?;
     let db = &service.config.db;
     // Once recorded, a store that is missing is a disk that is not mounted.
@@ -207,7 +207,7 @@ fn plan(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
     if !args.no_start {
         plan.extend(if running.pid.is_none() {
             manager.start(host, service, running)
-        } else if manager.is_current(service, running)? {
+        } else if manager.is_current(host, service, running)? {
             vec![]
         } else {
             manager.restart(host, service, running)

@@ -8,7 +8,7 @@ use crate::{
     host::Host,
     plan::{Plan, Step},
     service::Service,
-    service_manager::Running,
+    service_manager::{Manager, Running},
 };
 
 /// The machine is as it was: the previous service runs again, or none does.
@@ -37,7 +37,7 @@ fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
         return Ok("the service was removed again");
     };
     let previous = Service::new(host, previous.clone())?;
-    let manager = previous.manager(host)?;
+    let manager = Manager::of(host, &previous)?;
     let mut plan = Plan::default();
     let after = observed.record_text.clone().unwrap_or_default();
     plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, after);
@@ -45,7 +45,7 @@ fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
     let ran_before = observed.running.pid.is_some();
     plan.extend(match ran_before {
         true => manager.restart(host, &previous, &now),
-        false => manager.stop(&previous, &now),
+        false => manager.stop(host, &previous, &now),
     });
     host.apply(&plan)?;
     if ran_before {

@@ -8,7 +8,7 @@ use crate::{
     health::{self, Answers},
     host::Host,
     service::Service,
-    service_manager::Running,
+    service_manager::{Manager, Running},
     table::bytes,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn of(host: &Host, service: Service) -> Result<Self> {
-        let running = service.manager(host)?.observe(host, &service)?;
+        let running = Manager::of(host, &service)?.observe(host, &service)?;
         let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
         Ok(Self { service, running, answers })
     }
