@@ -27,11 +27,6 @@ impl Cursor {
         self.0.insert(origin.clone(), seq);
     }
 
-    /// Asks for nothing of an origin.
-    pub fn pass_over(&mut self, origin: &Origin) {
-        self.0.insert(origin.clone(), u64::from(u32::MAX));
-    }
-
     /// The wire's text: an origin's 8 bytes, its place as LEB128, the next.
     #[must_use]
     pub fn encode(&self) -> String {

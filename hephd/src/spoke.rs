@@ -13,10 +13,12 @@ use url::Url;
 use crate::{
     clock::Clock,
     error::{Code, Error, Result, file},
+    id::Origin,
     op::Heads,
     replica::Replica,
     rpc::status::SyncError,
     stopping::Stopping,
+    store::fork::Healed,
     sync::{Answer, Ask, Cycle, PAGE},
 };
 
@@ -178,7 +180,10 @@ impl Cycles {
             cycle = back;
             let ask = match asked {
                 Ok(Some(ask)) => ask,
-                Ok(None) => return (Ok(()), cycle.hub_heads().cloned()),
+                Ok(None) => {
+                    cycle.healed.iter().for_each(tell_of_fork);
+                    return (Ok(()), cycle.hub_heads().cloned());
+                }
                 Err(error) => return (Err(error), cycle.hub_heads().cloned()),
             };
             let answer = match self.carry(ask).await {
@@ -228,6 +233,11 @@ impl Cycles {
                 .get(self.url("sync/pull")?)
                 .query(&[("after", after.encode()), ("limit", PAGE.to_string())]),
             Ask::Push(body) => self.http.post(self.url("sync/push")?).json(body),
+            Ask::Chain(origin, places) => {
+                let at = places.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+                let asked = [("origin", origin.as_str()), ("at", &at)];
+                self.http.get(self.url("sync/chain")?).query(&asked)
+            }
         };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let answer = self.read(&ask, response).await?;
@@ -250,6 +260,7 @@ impl Cycles {
             Ask::Heads(_) => response.json().await.map(Answer::Heads).map_err(broken),
             Ask::Pull(_) => response.json().await.map(Answer::Page).map_err(broken),
             Ask::Push(_) => response.json().await.map(Answer::Pushed).map_err(broken),
+            Ask::Chain(..) => response.json().await.map(Answer::Chain).map_err(broken),
         }
     }
 
@@ -301,4 +312,14 @@ impl Cycles {
         let offset = theirs.as_millisecond().saturating_sub(ours);
         self.report.send_modify(|health| health.clock_offset_ms = Some(offset));
     }
+}
+
+fn tell_of_fork(healed: &Healed) {
+    let origin = healed.origin.as_ref().map_or("none", Origin::as_str);
+    tracing::warn!(
+        cut = healed.cut,
+        moved = healed.moved,
+        origin,
+        "fork healed: a copy of this store had gone on writing; nothing is lost"
+    );
 }

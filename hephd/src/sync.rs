@@ -7,12 +7,12 @@
 //!    keeps what has arrived.
 //! 4. Push what the hub lacks, of *any* origin: this is what heals a hub that
 //!    was put back to an older copy.
+//! 5. Fork: where a chain went on in two ways, find the last common place, cut
+//!    mine there, and compare again.
 //!
 //! [`Cycle::next`] says what to ask; the caller carries it to the hub and
 //! hands the answer to [`Cycle::take`]. Requests and answers are the bodies
 //! that travel.
-
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,7 @@ use crate::{
     op::{Entry, Hash, Heads},
     store::{
         Store,
+        fork::{Healed, Search},
         oplog::{Appended, MAX_ENTRIES},
     },
 };
@@ -77,6 +78,15 @@ pub struct PushedBody {
     pub heads: Heads,
 }
 
+/// What `GET /sync/chain` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChainBody {
+    /// Whose chain.
+    pub origin: Origin,
+    /// Its hashes at those of the places asked for that it has.
+    pub hashes: Vec<(u64, Hash)>,
+}
+
 /// What the spoke asks next.
 #[derive(Debug)]
 pub enum Ask {
@@ -86,6 +96,8 @@ pub enum Ask {
     Pull(Cursor),
     /// `POST /sync/push`.
     Push(PushBody),
+    /// `GET /sync/chain`: an origin, and places in its chain.
+    Chain(Origin, Vec<u64>),
 }
 
 /// What the hub said. Failures of the transport never get here.
@@ -101,6 +113,8 @@ pub enum Answer {
     Pushed(PushedBody),
     /// 409 `not_next`: the hub moved; compare again.
     NotNext,
+    /// Hashes of a chain.
+    Chain(ChainBody),
 }
 
 /// Where a cycle stands.
@@ -109,6 +123,7 @@ enum Stage {
     Compare,
     Pull,
     Push,
+    Fork(Search),
     Done,
 }
 
@@ -118,11 +133,12 @@ pub struct Cycle {
     stage: Stage,
     rounds: usize,
     hub: Option<Heads>,
-    forked: BTreeSet<Origin>,
     /// Entries that came.
     pub pulled: usize,
     /// Entries that went.
     pub pushed: usize,
+    /// Forks that were healed.
+    pub healed: Vec<Healed>,
 }
 
 impl Default for Cycle {
@@ -131,9 +147,9 @@ impl Default for Cycle {
             stage: Stage::Compare,
             rounds: 0,
             hub: None,
-            forked: BTreeSet::new(),
             pulled: 0,
             pushed: 0,
+            healed: Vec::new(),
         }
     }
 }
@@ -142,8 +158,7 @@ impl Cycle {
     /// What to ask the hub now; nothing when the cycle is over.
     ///
     /// # Errors
-    /// SQLite's; `same_origin` at the end when a chain went on differently on
-    /// the two sides.
+    /// SQLite's.
     pub fn next(&mut self, store: &Store) -> Result<Option<Ask>> {
         let owner = store.owner()?;
         match (&self.stage, owner) {
@@ -151,53 +166,34 @@ impl Cycle {
             (Stage::Compare, Some(owner)) => {
                 Ok(Some(Ask::Heads(Some(store.heads(&owner)?.digest(&owner)))))
             }
-            (Stage::Pull, Some(owner)) => self.pull(store, &owner).map(Some),
+            (Stage::Pull, Some(owner)) => Ok(Some(Ask::Pull((&store.heads(&owner)?).into()))),
             (Stage::Push, Some(owner)) => self.push(store, &owner),
-            _ => self.end().map(|()| None),
+            (Stage::Fork(search), Some(_)) => {
+                Ok(Some(Ask::Chain(search.origin.clone(), search.places())))
+            }
+            _ => Ok(None),
         }
-    }
-
-    fn pull(&self, store: &Store, owner: &OwnerId) -> Result<Ask> {
-        let mut cursor = Cursor::from(&store.heads(owner)?);
-        self.forked.iter().for_each(|origin| cursor.pass_over(origin));
-        Ok(Ask::Pull(cursor))
     }
 
     fn push(&mut self, store: &Store, owner: &OwnerId) -> Result<Option<Ask>> {
         let hub = self.hub.clone().unwrap_or_default();
-        for (origin, head) in &hub.0 {
-            let mine = store.hash_at(owner, origin, head.seq)?;
-            if mine.is_some_and(|hash| hash != head.hash) {
-                self.forked.insert(origin.clone());
-            }
+        if let Some(search) = fork(store, owner, &hub)? {
+            let ask = Ask::Chain(search.origin.clone(), search.places());
+            self.stage = Stage::Fork(search);
+            return Ok(Some(ask));
         }
-        let lacks = |origin: &Origin| match self.forked.contains(origin) {
-            true => u64::MAX,
-            false => hub.of(origin).seq,
-        };
-        let (entries, _) = store.entries_after(owner, &lacks, PAGE)?;
+        let (entries, _) = store.entries_after(owner, &|origin| hub.of(origin).seq, PAGE)?;
         if entries.is_empty() {
             self.stage = Stage::Done;
-            return self.end().map(|()| None);
+            return Ok(None);
         }
         Ok(Some(Ask::Push(PushBody { entries })))
-    }
-
-    fn end(&self) -> Result<()> {
-        match self.forked.first() {
-            None => Ok(()),
-            Some(origin) => Err(Error::new(
-                Code::SameOrigin,
-                format!("this device and the hub both went on writing under origin {origin}"),
-                "one of the two is a copy of the other; see docs/reference/sync.md",
-            )),
-        }
     }
 
     /// Takes the hub's answer to what was asked.
     ///
     /// # Errors
-    /// SQLite's; `owner_mismatch`; a page that cannot be what a hub sends.
+    /// SQLite's; `owner_mismatch`; what cannot be what a hub sends.
     pub fn take(&mut self, store: &mut Store, answer: Answer) -> Result<()> {
         match answer {
             Answer::Same => {
@@ -211,6 +207,7 @@ impl Cycle {
                 self.hub = Some(body.heads);
             }
             Answer::NotNext => self.compare_again()?,
+            Answer::Chain(body) => self.take_chain(store, &body)?,
         }
         Ok(())
     }
@@ -235,9 +232,31 @@ impl Cycle {
                 }
                 Ok(())
             }
-            Appended::NotNext { origin, .. } if self.forked.insert(origin.clone()) => Ok(()),
+            Appended::NotNext { origin, head } => {
+                let theirs = self.hub.as_ref().map_or(head.seq, |hub| hub.of(&origin).seq);
+                self.stage = Stage::Fork(Search::new(origin, head.seq.min(theirs)));
+                Ok(())
+            }
             refused => refused.done().map(drop),
         }
+    }
+
+    /// Once the last common place is known, the fork is healed there.
+    fn take_chain(&mut self, store: &mut Store, body: &ChainBody) -> Result<()> {
+        let (Some(owner), Stage::Fork(search)) = (store.owner()?, &mut self.stage) else {
+            return Ok(());
+        };
+        for place in search.places() {
+            let theirs = body.hashes.iter().find(|(at, _)| *at == place).map(|(_, hash)| *hash);
+            search.compare(place, store.hash_at(&owner, &body.origin, place)?, theirs);
+        }
+        let Some(common) = search.found() else { return Ok(()) };
+        let healed = store.heal_fork(&owner, &body.origin, common)?;
+        if healed.cut == 0 {
+            return Err(not_a_chain(&body.origin));
+        }
+        self.healed.push(healed);
+        self.compare_again()
     }
 
     fn compare_again(&mut self) -> Result<()> {
@@ -258,4 +277,24 @@ impl Cycle {
     pub const fn hub_heads(&self) -> Option<&Heads> {
         self.hub.as_ref()
     }
+}
+
+/// The first chain that went on in two ways, as far as heads tell.
+fn fork(store: &Store, owner: &OwnerId, hub: &Heads) -> Result<Option<Search>> {
+    for (origin, head) in &hub.0 {
+        let mine = store.hash_at(owner, origin, head.seq)?;
+        if mine.is_some_and(|hash| hash != head.hash) {
+            return Ok(Some(Search::new(origin.clone(), head.seq)));
+        }
+    }
+    Ok(None)
+}
+
+/// The hub's entries do not follow from what both sides have.
+fn not_a_chain(origin: &Origin) -> Error {
+    Error::new(
+        Code::SameOrigin,
+        format!("the hub's chain of origin {origin} does not hold: its hashes are wrong"),
+        "the hub's store is damaged; restore it, and its spokes give back what it lacks",
+    )
 }

@@ -1,6 +1,7 @@
 //! The hub's HTTP: one file per endpoint, each a pure answer from the store
 //! and the few lines that carry it.
 
+mod chain;
 mod heads;
 mod health;
 mod pull;
@@ -16,7 +17,8 @@ use axum::{
 };
 
 pub use self::{
-    heads::answer as answer_heads, pull::answer as answer_pull, push::answer as answer_push,
+    chain::answer as answer_chain, heads::answer as answer_heads, pull::answer as answer_pull,
+    push::answer as answer_push,
 };
 use crate::{clock::Clock, error::Result, replica::Replica, stopping::Stopping};
 
@@ -41,6 +43,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/sync/heads", get(heads::handle))
         .route("/sync/pull", get(pull::handle))
+        .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

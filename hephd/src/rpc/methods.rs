@@ -136,7 +136,7 @@ fn describe(
         auth_failure: health.auth_failure,
         pending_conflicts: owner.as_ref().map_or(Ok(0), |owner| store.conflicts(owner))?,
         unsent_ops: unsent,
-        forks_healed: 0,
+        forks_healed: store.forks_healed()?,
         clock_offset_secs: health.clock_offset_ms.map(|ms| ms as f64 / 1000.0),
         equal: hub_heads.as_ref().map(|hub| *hub == heads),
         owner_id: owner.map(|owner| owner.to_string()),

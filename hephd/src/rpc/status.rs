@@ -47,7 +47,7 @@ pub struct SyncStatus {
     pub pending_conflicts: u64,
     /// Entries here that the hub was not yet seen to have.
     pub unsent_ops: u64,
-    /// Forks healed since the start.
+    /// Forks that this replica has healed.
     pub forks_healed: u64,
     /// The hub's clock minus this one, in seconds.
     pub clock_offset_secs: Option<f64>,

@@ -9,11 +9,13 @@
 //! - [`schema`]: its tables
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
 //! - `state`: the versions, nodes and links that the ops mean
+//! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
 //! - `query`: what there is to see
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
 pub mod file;
+pub mod fork;
 pub mod oplog;
 pub mod proof;
 pub mod query;
@@ -35,6 +37,9 @@ use crate::{
     id::{Origin, OwnerId, draw_hex},
     machine::Machine,
 };
+
+const PUT_META: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 /// A replica's file, open.
 #[derive(Debug)]
@@ -175,11 +180,7 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
-        self.conn.execute(
-            "INSERT INTO meta (key, value) VALUES (?1, ?2)
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [key, value],
-        )?;
+        self.conn.execute(PUT_META, [key, value])?;
         Ok(())
     }
 

@@ -23,26 +23,16 @@ impl Store {
         let origin = self.origin()?;
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let head = oplog::head_of(&tx, owner, &origin)?;
-        let mut pen = Pen {
-            tx: &tx,
-            owner,
-            origin,
-            head,
-            ticker: &mut self.ticker,
-            machine: &self.machine,
-            ops: 0,
-            touched: state::Touched::new(),
-        };
+        let mut pen = Pen::new(&tx, owner, origin, head, &mut self.ticker, &self.machine);
         let ids = changes.iter().map(|change| pen.change(change)).collect::<Result<Vec<_>>>()?;
-        let (ops, touched) = (pen.ops, pen.touched);
-        state::refresh(&tx, owner, &touched)?;
+        let ops = pen.finish()?;
         tx.commit()?;
         Ok(Written { ids, ops })
     }
 }
 
-/// Appends ops to the replica's own chain within one transaction.
-struct Pen<'a> {
+/// Appends ops to one chain within one transaction.
+pub(super) struct Pen<'a> {
     tx: &'a Transaction<'a>,
     owner: &'a OwnerId,
     origin: Origin,
@@ -53,7 +43,26 @@ struct Pen<'a> {
     touched: state::Touched,
 }
 
-impl Pen<'_> {
+impl<'a> Pen<'a> {
+    /// A pen at the end of a chain.
+    pub(super) fn new(
+        tx: &'a Transaction<'a>,
+        owner: &'a OwnerId,
+        origin: Origin,
+        head: Head,
+        ticker: &'a mut Ticker,
+        machine: &'a Machine,
+    ) -> Self {
+        Self { tx, owner, origin, head, ticker, machine, ops: 0, touched: state::Touched::new() }
+    }
+
+    /// Works out what is shown of all that was written; gives how many ops
+    /// that were.
+    pub(super) fn finish(self) -> Result<u64> {
+        state::refresh(self.tx, self.owner, &self.touched)?;
+        Ok(self.ops)
+    }
+
     fn change(&mut self, change: &Change) -> Result<EntityId> {
         match change {
             Change::Node { id, set, deleted } => self.node(id.as_ref(), set, *deleted),
@@ -142,7 +151,7 @@ impl Pen<'_> {
         self.append_one(target, field, value, seen)
     }
 
-    fn introduce_device(&mut self) -> Result<()> {
+    pub(super) fn introduce_device(&mut self) -> Result<()> {
         let device = Target::Node(EntityId::of_device(&self.origin));
         self.append_one(device.clone(), "kind", json!("device"), Vec::new())?;
         self.append_one(device, "title", json!(self.machine.name), Vec::new())
@@ -160,10 +169,14 @@ impl Pen<'_> {
         let set = Set { id, owner, target, field: field.to_owned(), value, seen };
         let bytes = set.encode().map_err(|size| too_large(field, size))?;
         let n = oplog::add_op(self.tx, &Op::Set(set), &bytes, &mut self.touched)?;
-        self.head = Head { seq: self.head.seq + 1, hash: self.head.hash.then(&bytes) };
-        oplog::add_entry(self.tx, self.owner, &self.origin, self.head, n)?;
         self.ops += 1;
-        Ok(())
+        self.deliver(n, &bytes)
+    }
+
+    /// The next entry of the chain names an op that is here.
+    pub(super) fn deliver(&mut self, op: i64, bytes: &str) -> Result<()> {
+        self.head = Head { seq: self.head.seq + 1, hash: self.head.hash.then(bytes) };
+        oplog::add_entry(self.tx, self.owner, &self.origin, self.head, op)
     }
 }
 
