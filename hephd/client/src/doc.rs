@@ -21,9 +21,9 @@ use crate::{
     cli::Everywhere,
     markdown::{self, Parsed},
     session::{SHORT, Session, short},
+    shown::{edited, hashed, shown, title, with_tags},
     table::{Table, clean},
     tags::{self, Tags},
-    task::{edited, hashed, shown, title, with_tags},
     weave::{Before, Targets, Weaver},
     wiki::Index,
 };

@@ -143,15 +143,17 @@ impl Markdown {
         let size = open.metadata().map_err(unreadable)?.len();
         open.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
         if size >= most || bytes.len() as u64 >= most {
-            return Err(too_large(size));
+            return Err(format!("too large: {size} bytes, {} are the most", MAX_OP_BYTES - SLACK));
         }
         let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
-        if encoded(&text) + SLACK > MAX_OP_BYTES { Err(too_large(size)) } else { Ok(text) }
+        let (stored, most) = (encoded(&text), MAX_OP_BYTES - SLACK);
+        if stored > most {
+            return Err(format!(
+                "too large: {size} bytes, {stored} as stored, {most} are the most"
+            ));
+        }
+        Ok(text)
     }
-}
-
-fn too_large(size: u64) -> String {
-    format!("too large: {size} bytes, about {} are the most", MAX_OP_BYTES - SLACK)
 }
 
 /// The length of a text as JSON.

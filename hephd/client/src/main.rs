@@ -24,6 +24,7 @@ mod markdown;
 mod place;
 mod progress;
 mod session;
+mod shown;
 mod sync;
 mod table;
 mod tags;

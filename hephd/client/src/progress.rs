@@ -5,6 +5,8 @@ use std::io::Write;
 
 use hephd::report::Style;
 
+use crate::table::thousands;
+
 /// How many steps lie between two drawings.
 const STRIDE: usize = 16;
 
@@ -26,7 +28,8 @@ impl Progress {
     /// One more is done.
     pub fn step(&mut self) {
         if self.live && self.done.is_multiple_of(STRIDE) {
-            self.draw(&format!("  {:<10}{} of {}", self.verb, self.done, self.total));
+            let (done, total) = (thousands(self.done), thousands(self.total));
+            self.draw(&format!("  {:<10}{done} of {total}", self.verb));
         }
         self.done += 1;
     }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use hephd::{
     clock::Entropy,
-    error::{Error, Result},
+    error::Result,
     id::EntityId,
     node::{LINE_OF, Node},
     report::Report,
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::Everywhere,
     session::{SHORT, Session, short},
+    shown::{edited, hashed, shown, title, with_tags},
     table::{Table, clean, clean_lines},
     tags::{self, Tags},
 };
@@ -87,19 +88,6 @@ impl Command {
             Self::Edit { .. } => "task edit",
             Self::Done { .. } => "task done",
         }
-    }
-}
-
-/// A title has words.
-///
-/// # Errors
-/// Where there are none.
-pub fn title(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        Err("a title has at least one word".to_owned())
-    } else {
-        Ok(text.to_owned())
     }
 }
 
@@ -189,30 +177,6 @@ fn order(task: &Node) -> (String, String, EntityId) {
     (task.text("due").to_owned(), task.title.to_lowercase(), task.id.clone())
 }
 
-/// `#home #garden`.
-#[must_use]
-pub fn hashed(tags: &[String]) -> String {
-    tags.iter().map(|tag| format!("#{tag}")).collect::<Vec<_>>().join(" ")
-}
-
-/// A node as scripts see it.
-#[must_use]
-pub fn with_tags(node: &Node, tags: &[String]) -> Value {
-    let mut value = json!(node);
-    value["tags"] = json!(tags);
-    value
-}
-
-/// A node as scripts see it, as it now is.
-///
-/// # Errors
-/// The daemon's.
-pub fn shown(session: &mut Session, id: &EntityId) -> Result<Value> {
-    let node = session.get(id)?.ok_or_else(|| Error::internal(format!("{id} went away")))?;
-    let tags = tags::by_node(session)?.remove(id).unwrap_or_default();
-    Ok(with_tags(&node, &tags))
-}
-
 fn show(session: &mut Session, given: &str) -> Result<Report> {
     let task = session.find("task", given)?;
     let data = shown(session, &task.id)?;
@@ -269,14 +233,6 @@ fn edit(session: &mut Session, given: &str, to: [(&str, &Option<String>); 3]) ->
     let data = shown(session, &task.id)?;
     let title = clean(data["title"].as_str().unwrap_or_default());
     Ok(edited(ops > 0, &task.id, &title, data))
-}
-
-/// How every `edit` ends.
-#[must_use]
-pub fn edited(changed: bool, id: &EntityId, title: &str, data: Value) -> Report {
-    let (status, line) =
-        if changed { ("updated", "changed") } else { ("up_to_date", "no change to") };
-    Report::new(status, changed, data).line(format!("✓ {line} {}  {title}", short(id)))
 }
 
 fn done(session: &mut Session, given: &[String], done: bool) -> Result<Report> {

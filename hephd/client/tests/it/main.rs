@@ -1,6 +1,12 @@
 //! heph against real daemons, each in a home of its own.
 
 #![allow(clippy::disallowed_methods, reason = "tests run programs and make files as people do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 mod documents;
 mod export;

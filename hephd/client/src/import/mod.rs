@@ -6,16 +6,18 @@
 //! not written again: a second import changes nothing. No file is ever the
 //! reason why another is not imported.
 
+mod summary;
+
 use std::path::PathBuf;
 
 use hephd::{
     error::{Code, Error, Result},
     id::EntityId,
     node::{Change, Link},
-    report::{Report, Style, Warning},
+    report::{Report, Warning},
 };
-use serde_json::{Value, json};
 
+use self::summary::{Summary, Unresolved};
 use crate::{
     cli::Everywhere,
     document::{self, Documents},
@@ -23,7 +25,7 @@ use crate::{
     markdown::{self, Parsed},
     progress::Progress,
     session::{LONG, Links, Session},
-    table::{clean, count, thousands},
+    table::clean,
     weave::{Before, Targets, Weaver},
     wiki::Index,
 };
@@ -37,9 +39,6 @@ const MAX_FILE_BYTES: usize = 48 << 20;
 
 /// About what a change has beside its texts.
 const CHANGE_BYTES: usize = 320;
-
-/// How many skipped files are named to a person.
-const NAMED: usize = 20;
 
 /// What to import.
 #[derive(Debug, clap::Args)]
@@ -64,7 +63,8 @@ pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
     import.flush()?;
     import.link()?;
     drop(progress);
-    Ok(import.report(args, everywhere.style))
+    let warnings = std::mem::take(&mut import.warnings);
+    Ok(import.summary().report(&args.dir, everywhere.style, warnings))
 }
 
 /// A file that has been read.
@@ -91,7 +91,7 @@ struct Import<'a> {
     skipped: Vec<Skipped>,
     warnings: Vec<Warning>,
     links: usize,
-    unresolved: Vec<Value>,
+    unresolved: Vec<Unresolved>,
     ops: u64,
 }
 
@@ -219,7 +219,9 @@ impl<'a> Import<'a> {
             let targets = Targets::of(&index, doc, path, wiki);
             self.links += targets.found.len();
             let dangling = targets.unresolved.iter();
-            self.unresolved.extend(dangling.map(|link| json!({ "path": path, "link": link })));
+            let dangling =
+                dangling.map(|link| Unresolved { path: path.clone(), link: link.clone() });
+            self.unresolved.extend(dangling);
             let these = targets.changes(doc, links);
             *changed |= !these.is_empty();
             changes.extend(these);
@@ -228,61 +230,22 @@ impl<'a> Import<'a> {
         changes.chunks(BATCH_CHANGES).try_for_each(|changes| self.write(changes))
     }
 
-    fn report(self, args: &Args, style: Style) -> Report {
+    fn summary(self) -> Summary {
         let documents = self.imported.len();
-        let tasks: usize = self.imported.iter().map(|file| file.tasks).sum();
         let new = self.imported.iter().filter(|file| file.new).count();
         let changed = self.imported.iter().filter(|file| file.changed && !file.new).count();
-        let unchanged = documents - new - changed;
-        let what = format!(
-            "{}, {}, {}",
-            count(documents, "document"),
-            count(tasks, "task"),
-            count(self.links, "link")
-        );
-        let dir = args.dir.display();
-        let (status, first) = match self.ops {
-            0 => ("already_imported", format!("✓ already imported: {what} from {dir}")),
-            _ => ("imported", format!("✓ imported {what} from {dir}")),
-        };
-        let data = json!({
-            "documents": documents, "tasks": tasks, "links": self.links,
-            "new": new, "changed": changed, "unchanged": unchanged,
-            "written_ops": self.ops, "skipped": self.skipped, "unresolved": self.unresolved,
-        });
-        let mut report = Report::new(status, self.ops > 0, data).line(first);
-        let counts = [
-            (new, "new"),
-            (changed, "changed"),
-            (unchanged, "unchanged"),
-            (self.skipped.len(), "skipped"),
-            (self.unresolved.len(), "unresolved"),
-        ];
-        let counts = counts.iter().filter(|(n, _)| *n > 0);
-        let counts = counts.map(|(n, of)| format!("{} {of}", thousands(*n)));
-        report.lines.extend(summary(&counts.collect::<Vec<_>>()));
-        report.warnings = self.warnings;
-        report.warnings.extend(skip_warnings(&self.skipped, style));
-        report
+        Summary {
+            documents,
+            tasks: self.imported.iter().map(|file| file.tasks).sum(),
+            links: self.links,
+            new,
+            changed,
+            unchanged: documents - new - changed,
+            written_ops: self.ops,
+            skipped: self.skipped,
+            unresolved: self.unresolved,
+        }
     }
-}
-
-fn summary(counts: &[String]) -> Option<String> {
-    (!counts.is_empty()).then(|| format!("  {}", counts.join(" · ")))
-}
-
-/// A person is told of the first ones; a script of all.
-fn skip_warnings(skipped: &[Skipped], style: Style) -> Vec<Warning> {
-    let named = if style.json { skipped.len() } else { NAMED };
-    let warning = |s: &Skipped| {
-        Warning::new("skipped", format!("skipped {}: {}", clean(&s.path), clean(&s.reason)))
-    };
-    let mut warnings: Vec<Warning> = skipped.iter().take(named).map(warning).collect();
-    if skipped.len() > named {
-        let more = format!("skipped {} more: --json lists all of them", skipped.len() - named);
-        warnings.push(Warning::new("skipped", more));
-    }
-    warnings
 }
 
 /// Something in the changes is not accepted; others may be.
