@@ -1,14 +1,14 @@
 //! Every command, and the dispatch. What a command takes stands with it.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hephd::{
     error::Result,
-    report::{self, Report, Style},
+    report::{self, Report},
 };
 
-use crate::{daemon, doc, export, import, sync, task};
+use crate::{daemon, doc, everywhere::Everywhere, export, import, sync, task};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -18,17 +18,6 @@ struct Cli {
     everywhere: Everywhere,
     #[command(subcommand)]
     command: Command,
-}
-
-/// What stands on every command.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Everywhere {
-    /// The daemon's socket; else that of the only spoke installed, else the default
-    #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
-    pub socket: Option<PathBuf>,
-    /// How to print.
-    #[command(flatten)]
-    pub style: Style,
 }
 
 #[derive(Debug, Subcommand)]

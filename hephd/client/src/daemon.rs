@@ -11,7 +11,7 @@ use hephd::{
     report::Color,
 };
 
-use crate::cli::Everywhere;
+use crate::everywhere::Everywhere;
 
 /// What to do with the daemon.
 #[derive(Debug, Clone, Copy, ValueEnum)]

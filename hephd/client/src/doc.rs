@@ -18,7 +18,7 @@ use hephd::{
 use serde_json::{Value, json};
 
 use crate::{
-    cli::Everywhere,
+    everywhere::Everywhere,
     markdown::{self, Parsed},
     session::{SHORT, Session, short},
     shown::{edited, hashed, shown, title, with_tags},

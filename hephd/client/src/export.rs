@@ -20,7 +20,7 @@ use hephd::{
 use serde_json::json;
 
 use crate::{
-    cli::Everywhere,
+    everywhere::Everywhere,
     markdown,
     place::{self, Place},
     progress::Progress,

@@ -16,6 +16,7 @@ mod cli;
 mod daemon;
 mod doc;
 mod document;
+mod everywhere;
 mod export;
 mod folder;
 mod front_matter;

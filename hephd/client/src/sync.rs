@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
-    cli::Everywhere,
+    everywhere::Everywhere,
     session::{LONG, SHORT, Session},
     table::{clean, count, thousands},
 };

@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    cli::Everywhere,
+    everywhere::Everywhere,
     session::{SHORT, Session, short},
     shown::{edited, hashed, shown, title, with_tags},
     table::{Table, clean, clean_lines},

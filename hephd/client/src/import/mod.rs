@@ -19,8 +19,8 @@ use hephd::{
 
 use self::summary::{Summary, Unresolved};
 use crate::{
-    cli::Everywhere,
     document::{self, Documents},
+    everywhere::Everywhere,
     folder::{self, Found, Markdown, Skipped, encoded},
     markdown::{self, Parsed},
     progress::Progress,
