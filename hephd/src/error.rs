@@ -14,6 +14,7 @@ pub enum Code {
     AuthFailed,
     ConfigInvalid,
     CrashLoop,
+    DiskFailed,
     HubUnreachable,
     IdReused,
     InsecurePermissions,
@@ -56,6 +57,7 @@ impl Code {
             Self::AuthFailed => "auth_failed",
             Self::ConfigInvalid => "config_invalid",
             Self::CrashLoop => "crash_loop",
+            Self::DiskFailed => "disk_failed",
             Self::HubUnreachable => "hub_unreachable",
             Self::IdReused => "id_reused",
             Self::InsecurePermissions => "insecure_permissions",
@@ -116,6 +118,7 @@ pub const ALL: &[Code] = &[
     Code::AuthFailed,
     Code::ConfigInvalid,
     Code::CrashLoop,
+    Code::DiskFailed,
     Code::HubUnreachable,
     Code::IdReused,
     Code::InsecurePermissions,
@@ -228,6 +231,11 @@ pub fn file<'a>(
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 Error::new(Code::NoSpace, message, "free some space there, then run it again")
             }
+            _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Error::new(
+                Code::DiskFailed,
+                message,
+                "the disk does not hold what it is given: look at its health before anything else",
+            ),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 Error::new(
                     Code::InsecurePermissions,

@@ -47,6 +47,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/sync/push", post(push::handle))
         .fallback(reply::not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(axum::middleware::from_fn(reply::refuse_large_bodies))
         .with_state(hub)
 }
 

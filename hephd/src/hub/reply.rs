@@ -2,12 +2,15 @@
 
 use axum::{
     Json,
+    extract::{Request, rejection::BytesRejection},
     http::{HeaderValue, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::MAX_BODY_BYTES;
 use crate::{
     error::{Code, Error},
     op::Hash,
@@ -61,13 +64,27 @@ pub fn bad_request(message: &str) -> Failure {
     failure(StatusCode::BAD_REQUEST, "bad_request", message, Value::Null)
 }
 
-/// The body could not be taken: too large, not JSON, or cut off.
-pub fn bad_body(rejected: &axum::extract::rejection::BytesRejection) -> Failure {
-    if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let limit = json!({ "limit": super::MAX_BODY_BYTES });
-        return failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "send fewer entries", limit);
+/// The body could not be taken: too large, or cut off.
+pub fn bad_body(rejected: &BytesRejection) -> Failure {
+    match rejected.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => bad_request(&rejected.body_text()),
     }
-    bad_request(&rejected.body_text())
+}
+
+fn too_large() -> Failure {
+    let limit = json!({ "limit": MAX_BODY_BYTES });
+    failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "send fewer entries", limit)
+}
+
+/// A body that is announced as too large is refused before it is sent.
+pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let bytes = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if bytes.is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
+        return too_large().into_response();
+    }
+    next.run(request).await
 }
 
 /// 503 with a reason.

@@ -293,6 +293,11 @@ impl From<rusqlite::Error> for Error {
             Some(Sqlite::DiskFull) => {
                 Self::new(Code::NoSpace, format!("the disk is full: {error}"), "free some space")
             }
+            Some(Sqlite::SystemIoFailure) => Self::new(
+                Code::DiskFailed,
+                format!("the disk failed: {error}"),
+                "look at its health before anything else",
+            ),
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => Self::new(
                 Code::StoreInUse,
                 format!("another program holds the store: {error}"),

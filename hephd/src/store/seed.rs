@@ -15,7 +15,8 @@
 //! 6. Prove it, after the last change: SQLite finds it sound, and every table
 //!    but `meta` is equal to the source's in the same read transaction.
 //! 7. Write the receipt, sync the copy, and give it its name, by a rename
-//!    that cannot overwrite. Look at what has that name now.
+//!    that cannot overwrite. Look at what has that name now. If the medium
+//!    fails even here, put it back.
 //!
 //! Until that rename nothing has the target's name, so a seed that is killed
 //! leaves nothing, or all. What it leaves beside, the next one clears away.
@@ -28,6 +29,7 @@ mod copy;
 mod ground;
 mod judge;
 mod proved;
+mod publish;
 mod receipt;
 mod rescue;
 mod source;
@@ -45,10 +47,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::receipt::{HeadReceipt, Receipt, TableReceipt, receipt_path};
 use self::{
-    copy::{Fresh, Listener, copy, make_own},
+    copy::{Fresh, Listener, copy, copying, make_own},
     ground::{Folders, check_ground, check_space, full},
-    judge::{check_file, judge, meta_values},
+    judge::{check_file, judge},
     proved::prove_both,
+    publish::publish,
     receipt::op_ahead,
     source::{Reader, needs_recovery, reading},
     target::Standing,
@@ -151,17 +154,19 @@ pub fn seed(
     let (from, to) = (full(from), full(to));
     check_ground(&to)?;
     let mut folders = Folders::make(folder(&to))?;
-    let nursery = Nursery::enter(&to, entropy).inspect_err(|_| folders.leave())?;
+    let nursery = Nursery::enter(&to, entropy).inspect_err(|error| {
+        if error.code == Code::StoreInUse {
+            folders.keep(); // Another one is at work in them.
+        }
+    })?;
     if let Look::AlreadySeeded(_) = look(&from, &to)? {
         return Err(target::occupied(&to, "it was seeded from there a moment ago"));
     }
     let receipt = stage(&from, &to, &nursery, (clock, entropy), progress)?;
     target::clear_sidecars(&to)?;
-    receipt.write(&to, nursery.staging())?;
-    let made = identity(nursery.staging());
-    nursery.publish().inspect_err(|_| drop(std::fs::remove_file(receipt_path(&to))))?;
-    folders.keep()?;
-    verify(&to, made, &receipt)?;
+    folders.sync()?;
+    publish(nursery, &to, &receipt)?;
+    folders.keep();
     Ok(receipt)
 }
 
@@ -186,6 +191,10 @@ fn stage(
     let proved = prove_both(conn, from, &mut copied, staging, progress)?;
     let mut receipt = Receipt::of(&proved, &fresh, &copied, to);
     receipt.warnings = warnings(&source, &real, &copied, started);
+    copied.close().map_err(|(_, error)| copying(staging)(error))?;
+    if beside(staging, "-wal").exists() {
+        return Err(Error::internal(format!("{} is not all in one file", staging.display())));
+    }
     receipt.seconds = Duration::from_millis(clock.now_ms().saturating_sub(started)).as_secs_f64();
     Ok(receipt)
 }
@@ -202,23 +211,6 @@ fn warnings(source: &Reader, real: &Path, copied: &Connection, now: u64) -> Vec<
         Warning::new("source_recovered", text)
     });
     [running, recovered, op_ahead(copied, now)].into_iter().flatten().collect()
-}
-
-/// The file that was proved is the one that has the name now, and says what
-/// it should. Bytes are not compared: a hub may be writing to it already.
-fn verify(to: &Path, made: Option<(u64, u64)>, receipt: &Receipt) -> Result<()> {
-    let reader = Reader::open(to).map_err(reading(to))?;
-    let conn = reader.conn().map_err(reading(to))?;
-    let says = |key, value: &str| {
-        let values = meta_values(conn, key).map_err(reading(to))?;
-        Ok::<_, Error>(values == [value])
-    };
-    let ours = identity(to) == made && made.is_some();
-    if ours && says("owner_id", receipt.owner_id.as_str())? && says("origin", &receipt.new_origin)?
-    {
-        return Ok(());
-    }
-    Err(Error::internal(format!("{} is not the file that was just put there", to.display())))
 }
 
 /// The name of a source in `seeded_from`: its path, resolved even while the

@@ -1,1 +1,148 @@
-//! To come.
+//! The real program in a home of its own, and plain HTTP to talk to it.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use hephd::rpc::client::Client;
+use serde_json::{Value, json};
+
+/// No wait in a test is longer.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A temporary home.
+pub struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        // A socket's path must stay short, so not below TMPDIR.
+        Self { dir: tempfile::Builder::new().prefix("hephd-").tempdir_in("/tmp").unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A folder as a store wants it.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        hephd::store::file::make_private_folder(&path).unwrap();
+        path
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hephd"));
+        command
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("LC_ALL", "C")
+            .env("TERM", "dumb")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs hephd to its end: for command lines that it refuses.
+    pub fn run(&self, words: &[&str]) -> Output {
+        self.command().args(words).output().unwrap()
+    }
+
+    /// Starts hephd and waits until it answers at its socket.
+    pub fn start(&self, words: &[&str]) -> Running {
+        let socket = words.iter().position(|word| *word == "--db").map_or_else(
+            || self.path(".local/share/heph/hephd.sock"),
+            |n| Path::new(words[n + 1]).with_file_name("hephd.sock"),
+        );
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let child = self.command().args(words).stderr(log).spawn().unwrap();
+        let mut running = Running { child, socket };
+        wait_for("hephd to answer", || {
+            if let Some(status) = running.child.try_wait().unwrap() {
+                let log = std::fs::read_to_string(self.path("log")).unwrap();
+                panic!("hephd ended with {status}: {log}");
+            }
+            Client::connect(&running.socket, DEADLINE).is_ok()
+        });
+        running
+    }
+}
+
+/// A daemon that runs; it is killed when it goes.
+pub struct Running {
+    pub child: Child,
+    pub socket: PathBuf,
+}
+
+impl Running {
+    pub fn client(&self) -> Client {
+        Client::connect(&self.socket, DEADLINE).unwrap()
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn add_task(client: &mut Client, title: &str) -> Result<Value, hephd::error::Error> {
+    let set = json!({ "kind": "task", "title": title });
+    client.call("node.write", &json!({ "changes": [{ "node": { "set": set } }] }))
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for something, and fails with its name when it does not come.
+#[track_caller]
+pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !happened() {
+        assert!(begun.elapsed() < DEADLINE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// One request, written out by hand: status, head and body of the answer.
+pub fn http(port: u16, request: &[u8]) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    // A hub may refuse, and close, before it has read all.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+pub fn get(port: u16, path: &str) -> (u16, String, String) {
+    http(
+        port,
+        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+}
+
+pub fn post(port: u16, path: &str, body: &str) -> (u16, String, String) {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    http(port, request.as_bytes())
+}

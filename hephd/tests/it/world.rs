@@ -78,6 +78,12 @@ pub fn for_seeds(count: u64, test: impl Fn(u64)) {
     }
 }
 
+/// How many: a few each time, many under `tests/run --full`.
+#[expect(clippy::disallowed_methods, reason = "a test is told its depth from outside")]
+pub fn full(few: u64, many: u64) -> u64 {
+    if std::env::var_os("HEPH_FULL").is_some() { many } else { few }
+}
+
 /// A replica, and the machine that it lives on.
 #[derive(Debug)]
 pub struct Peer {
@@ -228,31 +234,70 @@ pub enum Ended {
     Cut,
 }
 
-/// One cycle of a spoke with its hub.
-pub fn cycle(spoke: &mut Peer, hub: &mut Peer, weather: Weather, dice: &Dice) -> Result<Ended> {
-    let mut cycle = Cycle::default();
-    // Two asks an entry are more than any cycle needs.
-    let patience = 100 + 2 * (spoke.heads().entries() + hub.heads().entries());
-    for _ in 0..patience {
-        let Some(ask) = cycle.next(&spoke.store)? else { return Ok(Ended::Whole) };
-        let ask = shortened(ask, weather.page());
-        if dice.percent(weather.lost) {
-            return Ok(Ended::Cut);
-        }
-        if dice.percent(weather.repeated) {
-            answer(hub, &ask, weather.page())?;
-        }
-        let answer = answer(hub, &ask, weather.page())?;
-        if dice.percent(weather.unanswered) {
-            return Ok(Ended::Cut);
-        }
-        cycle.take(&mut spoke.store, answer)?;
+/// A cycle under way. Each step is one thing that happens: a question is
+/// asked, or reaches the hub, or its answer arrives. Anything may happen
+/// elsewhere in between.
+#[derive(Debug, Default)]
+pub struct Trip {
+    pub cycle: Cycle,
+    pub way: Way,
+}
+
+/// Where a trip's message is.
+#[derive(Debug, Default)]
+pub enum Way {
+    #[default]
+    Home,
+    Asked(Ask),
+    Answered(Answer),
+}
+
+impl Trip {
+    /// The next thing that happens; the end when there is nothing left.
+    pub fn step(
+        &mut self,
+        spoke: &mut Peer,
+        hub: &mut Peer,
+        weather: Weather,
+        dice: &Dice,
+    ) -> Result<Option<Ended>> {
+        self.way = match std::mem::take(&mut self.way) {
+            Way::Home => match self.cycle.next(&spoke.store)? {
+                None => return Ok(Some(Ended::Whole)),
+                Some(ask) => Way::Asked(shortened(ask, weather.page())),
+            },
+            Way::Asked(_) if dice.percent(weather.lost) => return Ok(Some(Ended::Cut)),
+            Way::Asked(ask) => {
+                if dice.percent(weather.repeated) {
+                    answer(hub, &ask, weather.page())?;
+                }
+                Way::Answered(answer(hub, &ask, weather.page())?)
+            }
+            Way::Answered(_) if dice.percent(weather.unanswered) => return Ok(Some(Ended::Cut)),
+            Way::Answered(answer) => {
+                self.cycle.take(&mut spoke.store, answer)?;
+                Way::Home
+            }
+        };
+        Ok(None)
     }
-    panic!("the cycle does not end: {cycle:?}");
+}
+
+/// One cycle of a spoke with its hub, while nothing else happens.
+pub fn cycle(spoke: &mut Peer, hub: &mut Peer, weather: Weather, dice: &Dice) -> Result<Ended> {
+    let mut trip = Trip::default();
+    // A few steps an entry are more than any cycle needs.
+    let patience = 300 + 6 * (spoke.heads().entries() + hub.heads().entries());
+    for _ in 0..patience {
+        if let Some(ended) = trip.step(spoke, hub, weather, dice)? {
+            return Ok(ended);
+        }
+    }
+    panic!("the cycle does not end: {trip:?}");
 }
 
 /// A batch may be cut short anywhere: its beginning is a batch as well.
-pub fn shortened(ask: Ask, page: usize) -> Ask {
+fn shortened(ask: Ask, page: usize) -> Ask {
     match ask {
         Ask::Push(mut body) => {
             body.entries.truncate(page);
@@ -279,6 +324,9 @@ pub fn answer(hub: &mut Peer, ask: &Ask, page: usize) -> Result<Answer> {
             Err(Appended::NotNext { .. }) => Answer::NotNext,
             Err(refused) => return Err(refused.done().unwrap_err()),
         },
+        Ask::Chain(origin, places) => {
+            Answer::Chain(sent(&hub::answer_chain(&hub.store, &owner, origin, places)?))
+        }
     })
 }
 

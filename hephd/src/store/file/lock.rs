@@ -3,13 +3,13 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::beside;
+use super::{beside, identity};
 use crate::error::{Code, Error, Result, file};
 
 /// A store is one daemon's, or one seed's, for as long as this lives.
@@ -42,6 +42,12 @@ impl StoreLock {
                 format!("{} is in use by process {}", db.display(), holder.trim()),
                 "stop that one first: heph-ops stop, or heph daemon stop",
             ));
+        }
+        // Somebody may have removed the file between the two steps: then this
+        // lock is on a file that nobody else will find.
+        let held = lock.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+        if held != identity(&path) {
+            return Self::take(db);
         }
         let pid = format!("{}\n", std::process::id());
         lock.set_len(0)

@@ -68,10 +68,17 @@ fn one_step(source: &Connection, staging: &Path) -> rusqlite::Result<Connection>
     }
     calm(&copy)?;
     // The copied header may ask for a write-ahead log: a store that is moved
-    // into place is one file.
-    copy.execute_batch(
-        "PRAGMA journal_mode = DELETE; PRAGMA journal_mode = MEMORY; PRAGMA secure_delete = ON",
-    )?;
+    // into place is one file. A failure to change it shows only in the mode
+    // that SQLite finds itself in once it has read the header again.
+    let set = |mode| {
+        copy.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        copy.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))
+    };
+    set("DELETE")?;
+    if set("MEMORY")? != "memory" {
+        return Err(Sqlite::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_WRITE), None));
+    }
+    copy.execute_batch("PRAGMA secure_delete = ON")?;
     Ok(copy)
 }
 

@@ -96,11 +96,10 @@ impl Folders {
         Ok(folders)
     }
 
-    /// Makes them last: a folder is only on the medium once the one around it
-    /// is.
-    pub(super) fn keep(&mut self) -> Result<()> {
-        for path in self.made.drain(..) {
-            let around = folder(&path);
+    /// A folder is only on the medium once the one around it is.
+    pub(super) fn sync(&self) -> Result<()> {
+        for path in &self.made {
+            let around = folder(path);
             File::open(around)
                 .and_then(|around| sync_to_medium(&around))
                 .map_err(file(around, "sync"))?;
@@ -108,8 +107,8 @@ impl Folders {
         Ok(())
     }
 
-    /// Leaves them to another one that is at work in them.
-    pub(super) fn leave(&mut self) {
+    /// They stay from now on.
+    pub(super) fn keep(&mut self) {
         self.made.clear();
     }
 }

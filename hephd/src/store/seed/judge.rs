@@ -28,7 +28,7 @@ pub(super) fn judge(conn: &Connection, path: &Path) -> Result<Judged> {
         return Err(Error::new(
             Code::SourceIsHub,
             format!("{} is a hub's store; a seed is made from a device's", path.display()),
-            "to move or copy a hub: heph-ops backup --to DIR, then heph-ops restore --from FILE --to DB",
+            "to move a hub, stop it and move its file; to make another, seed from a device",
         ));
     }
     let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
