@@ -204,6 +204,10 @@ impl Cycle {
             Answer::Page(page) => self.take_page(store, &page)?,
             Answer::Pushed(body) => {
                 self.pushed += body.received;
+                // A hub that takes nothing would be sent the same for ever.
+                if body.received == 0 {
+                    self.compare_again()?;
+                }
                 self.hub = Some(body.heads);
             }
             Answer::NotNext => self.compare_again()?,
