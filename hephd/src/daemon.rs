@@ -25,6 +25,9 @@ use crate::{
     store::{Birth, Store, file},
 };
 
+/// What is in flight when the daemon is told to stop has this long.
+const FINISH_DEADLINE: Duration = Duration::from_secs(10);
+
 /// All that a daemon holds before it starts to serve.
 struct Bound {
     config: Config,
@@ -85,13 +88,18 @@ fn bind(config: Config) -> Result<Bound> {
         return Err(crate::store::missing(&config.db));
     }
     let lock = file::StoreLock::take(&config.db)?;
-    let store = open_or_create(&config, &machine)?;
+    // The store comes last: what is refused before it leaves none behind.
     let socket = rpc::server::bind(&config.socket)?;
     let http = match config.mode {
         // hephd itself is restarted until the port is free: exit 1.
-        Mode::Server => Some(port::listen(config.http_addr).map_err(Error::after_attempt)?),
+        Mode::Server => Some(port::listen(config.http_addr).map_err(|error| {
+            let _ = std::fs::remove_file(&config.socket);
+            error.after_attempt()
+        })?),
         _ => None,
     };
+    let store = open_or_create(&config, &machine)
+        .inspect_err(|_| drop(std::fs::remove_file(&config.socket)))?;
     Ok(Bound { config, machine, store, socket, http, _lock: lock })
 }
 
@@ -156,7 +164,12 @@ async fn serve(bound: Bound) -> Result<()> {
     let ended = wait_for_the_end(&mut tasks).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     stop.say();
-    while tasks.join_next().await.is_some() {}
+    let finish = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FINISH_DEADLINE, finish).await.is_err() {
+        tracing::warn!("somebody did not end their request; it is cut off");
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+    }
     let _ = std::fs::remove_file(&config.socket);
     if let Some(replica) = Arc::into_inner(replica) {
         replica.stop().await;

@@ -180,10 +180,7 @@ impl Cycles {
             cycle = back;
             let ask = match asked {
                 Ok(Some(ask)) => ask,
-                Ok(None) => {
-                    cycle.healed.iter().for_each(tell_of_fork);
-                    return (Ok(()), cycle.hub_heads().cloned());
-                }
+                Ok(None) => return (Ok(()), cycle.hub_heads().cloned()),
                 Err(error) => return (Err(error), cycle.hub_heads().cloned()),
             };
             let answer = match self.carry(ask).await {
@@ -191,7 +188,10 @@ impl Cycles {
                 Err(error) => return (Err(error), cycle.hub_heads().cloned()),
             };
             cycle = match self.take(cycle, answer).await {
-                (back, Ok(())) => back,
+                (mut back, Ok(())) => {
+                    back.healed.drain(..).for_each(|healed| tell_of_fork(&healed));
+                    back
+                }
                 (back, Err(error)) => return (Err(error), back.hub_heads().cloned()),
             };
         }

@@ -133,6 +133,8 @@ pub struct Cycle {
     stage: Stage,
     rounds: usize,
     hub: Option<Heads>,
+    /// The heads whose digest was asked with: local writes may follow.
+    sent: Heads,
     /// Entries that came.
     pub pulled: usize,
     /// Entries that went.
@@ -147,6 +149,7 @@ impl Default for Cycle {
             stage: Stage::Compare,
             rounds: 0,
             hub: None,
+            sent: Heads::default(),
             pulled: 0,
             pushed: 0,
             healed: Vec::new(),
@@ -164,7 +167,8 @@ impl Cycle {
         match (&self.stage, owner) {
             (Stage::Compare, None) => Ok(Some(Ask::Heads(None))),
             (Stage::Compare, Some(owner)) => {
-                Ok(Some(Ask::Heads(Some(store.heads(&owner)?.digest(&owner)))))
+                self.sent = store.heads(&owner)?;
+                Ok(Some(Ask::Heads(Some(self.sent.digest(&owner)))))
             }
             (Stage::Pull, Some(owner)) => Ok(Some(Ask::Pull((&store.heads(&owner)?).into()))),
             (Stage::Push, Some(owner)) => self.push(store, &owner),
@@ -197,7 +201,7 @@ impl Cycle {
     pub fn take(&mut self, store: &mut Store, answer: Answer) -> Result<()> {
         match answer {
             Answer::Same => {
-                self.hub = store.owner()?.map(|owner| store.heads(&owner)).transpose()?;
+                self.hub = Some(self.sent.clone());
                 self.stage = Stage::Done;
             }
             Answer::Heads(body) => self.take_heads(store, body)?,
@@ -239,7 +243,7 @@ impl Cycle {
             Appended::NotNext { origin, head } => {
                 let theirs = self.hub.as_ref().map_or(head.seq, |hub| hub.of(&origin).seq);
                 self.stage = Stage::Fork(Search::new(origin, head.seq.min(theirs)));
-                Ok(())
+                self.heal_if_found(store, &owner)
             }
             refused => refused.done().map(drop),
         }
@@ -252,15 +256,22 @@ impl Cycle {
         };
         for place in search.places() {
             let theirs = body.hashes.iter().find(|(at, _)| *at == place).map(|(_, hash)| *hash);
-            search.compare(place, store.hash_at(&owner, &body.origin, place)?, theirs);
+            search.compare(place, store.hash_at(&owner, &search.origin, place)?, theirs);
         }
+        self.heal_if_found(store, &owner)
+    }
+
+    fn heal_if_found(&mut self, store: &mut Store, owner: &OwnerId) -> Result<()> {
+        let Stage::Fork(search) = &self.stage else { return Ok(()) };
         let Some(common) = search.found() else { return Ok(()) };
-        let healed = store.heal_fork(&owner, &body.origin, common)?;
+        let healed = store.heal_fork(owner, &search.origin, common)?;
         if healed.cut == 0 {
-            return Err(not_a_chain(&body.origin));
+            return Err(not_a_chain(&search.origin));
         }
         self.healed.push(healed);
-        self.compare_again()
+        // Each fork cuts something off, so this comes to an end by itself.
+        self.stage = Stage::Compare;
+        Ok(())
     }
 
     fn compare_again(&mut self) -> Result<()> {

@@ -8,6 +8,7 @@ use hephd::{
     error::Result,
     id::{EntityId, OwnerId},
     node::{Change, Node},
+    op::Hash,
 };
 use serde_json::{Map, Value, json};
 
@@ -72,20 +73,74 @@ fn by_path(owner: &OwnerId, nodes: &[Node]) -> HashMap<String, EntityId> {
     best.into_iter().map(|(path, node)| (path.to_owned(), node.id.clone())).collect()
 }
 
+/// A file that is to be imported.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'a> {
+    /// The name of the folder that is imported.
+    pub folder: &'a str,
+    /// Where the file lies in it.
+    pub path: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+/// What a file is to its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The document becomes what the file is.
+    Leads,
+    /// The file is as it was imported; the document has gone on in heph.
+    Old,
+    /// Taking the file would lose something, for this reason.
+    Refused(&'static str),
+}
+
+impl Standing {
+    /// Looks at a file and the document that it is, if there is one.
+    #[must_use]
+    pub fn of(file: File<'_>, stored: Option<&Node>) -> Self {
+        let Some(node) = stored.filter(|node| !node.deleted) else { return Self::Leads };
+        let (body, imported) = (node.text("body"), node.text("imported"));
+        if imported == digest(file.text) && body != file.text {
+            return Self::Old;
+        }
+        let from = node.text("folder");
+        if node.versions.contains_key("body") {
+            Self::Refused("its document has two versions that differ; --overwrite takes the file's")
+        } else if body == file.text {
+            Self::Leads
+        } else if !from.is_empty() && from != file.folder {
+            Self::Refused(
+                "a file of another folder is the document of that path; --overwrite replaces it",
+            )
+        } else if imported != digest(body) {
+            Self::Refused("it was changed in heph too; --overwrite takes the file's text")
+        } else {
+            Self::Leads
+        }
+    }
+}
+
+/// How a text is known again.
+fn digest(text: &str) -> String {
+    Hash::of(text).to_string()
+}
+
 /// The change that makes a document what its file is; none where it is so.
 #[must_use]
 pub fn change(
     id: &EntityId,
     stored: Option<&Node>,
     said: Option<&Parsed>,
-    path: &str,
-    text: &str,
+    file: File<'_>,
     now: &Parsed,
 ) -> Option<Change> {
-    let mut set = follows(path, said, now);
+    let mut set = follows(file.path, said, now);
     set.insert("kind".to_owned(), json!("doc"));
-    set.insert("path".to_owned(), json!(path));
-    set.insert("body".to_owned(), json!(text));
+    set.insert("path".to_owned(), json!(file.path));
+    set.insert("body".to_owned(), json!(file.text));
+    set.insert("folder".to_owned(), json!(file.folder));
+    set.insert("imported".to_owned(), json!(digest(file.text)));
     let deleted = stored.is_some_and(|node| node.deleted);
     if let Some(node) = stored.filter(|node| !node.deleted) {
         set.retain(|field, value| node.fields.get(field) != Some(value));

@@ -76,10 +76,11 @@ impl Store {
     /// Makes a new store file, whole or not at all.
     ///
     /// # Errors
-    /// `target_not_empty` when the file exists; whatever
-    /// [`file::check_place`] refuses.
+    /// `target_not_empty` when the file exists, `target_sidecar_left` where
+    /// another store's log lies; whatever [`file::check_place`] refuses.
     pub fn create(db: &Path, birth: &Birth, entropy: &Entropy) -> Result<()> {
         file::check_place(db)?;
+        file::refuse_sidecars(db)?;
         let nursery = Nursery::enter(db, entropy)?;
         nursery.create()?;
         let conn = Connection::open(nursery.staging())?;
@@ -217,6 +218,14 @@ impl Store {
     pub fn origin(&self) -> Result<Origin> {
         let text = self.meta("origin")?.unwrap_or_default();
         text.parse().map_err(|e| damaged("origin", &e))
+    }
+
+    /// Whether nothing was ever written here.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM ops)", [], |row| row.get(0))?)
     }
 
     /// Shows that a write can be made durable now.

@@ -163,7 +163,6 @@ pub fn seed(
         return Err(target::occupied(&to, "it was seeded from there a moment ago"));
     }
     let receipt = stage(&from, &to, &nursery, (clock, entropy), progress)?;
-    target::clear_sidecars(&to)?;
     folders.sync()?;
     publish(nursery, &to, &receipt)?;
     folders.keep();

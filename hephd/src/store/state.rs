@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use rusqlite::Connection;
@@ -16,6 +17,7 @@ use crate::{
     error::Result,
     id::{EntityId, OwnerId},
     merge::{Entity, Version},
+    node::Link,
     op::{Op, Set, Target},
 };
 
@@ -121,8 +123,10 @@ fn refresh_node(tx: &Transaction<'_>, owner: &OwnerId, id: &EntityId, node: &Ent
 }
 
 fn refresh_link(tx: &Transaction<'_>, owner: &OwnerId, id: &EntityId, link: &Entity) -> Result<()> {
-    let ends = link.shown("ends");
-    let end = |name| ends.and_then(|value| value.get(name)).and_then(Value::as_str);
+    // Ends that are none come from an op that nobody here would write; such a
+    // link leads nowhere, and stands in nobody's way.
+    let ends = link.shown("ends").and_then(|ends| Link::deserialize(ends).ok());
+    let end = |name: fn(&Link) -> &str| ends.as_ref().map(name);
     tx.prepare_cached(
         "INSERT OR REPLACE INTO links (owner, id, source, target, kind, hidden)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -130,9 +134,9 @@ fn refresh_link(tx: &Transaction<'_>, owner: &OwnerId, id: &EntityId, link: &Ent
     .execute(params![
         owner.as_str(),
         id.as_str(),
-        end("from"),
-        end("to"),
-        end("kind"),
+        end(|link| link.from.as_str()),
+        end(|link| link.to.as_str()),
+        end(|link| link.kind.as_str()),
         link.hidden(),
     ])?;
     Ok(())

@@ -19,7 +19,7 @@ use hephd::{
 
 use self::summary::{Summary, Unresolved};
 use crate::{
-    document::{self, Documents},
+    document::{self, Documents, File, Standing},
     everywhere::Everywhere,
     folder::{self, Found, Markdown, Skipped, encoded},
     markdown::{self, Parsed},
@@ -45,6 +45,9 @@ const CHANGE_BYTES: usize = 320;
 pub struct Args {
     /// The folder with the Markdown files
     dir: PathBuf,
+    /// Take a file's text also where its document was changed in heph
+    #[arg(long)]
+    overwrite: bool,
 }
 
 /// Imports.
@@ -54,7 +57,7 @@ pub struct Args {
 pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
     let Found { files, skipped } = folder::look(&args.dir)?;
     let mut session = Session::open(everywhere.socket.as_deref(), LONG)?;
-    let mut import = Import::begin(&mut session, skipped)?;
+    let mut import = Import::begin(&mut session, args, skipped)?;
     let mut progress = Progress::new(everywhere.style, "importing", files.len());
     for file in &files {
         progress.step();
@@ -82,6 +85,8 @@ struct Imported {
 /// An import under way.
 struct Import<'a> {
     session: &'a mut Session,
+    folder: String,
+    overwrite: bool,
     weaver: Weaver,
     documents: Documents,
     batch: Vec<(Imported, Vec<Change>)>,
@@ -96,10 +101,14 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn begin(session: &'a mut Session, skipped: Vec<Skipped>) -> Result<Self> {
+    fn begin(session: &'a mut Session, args: &Args, skipped: Vec<Skipped>) -> Result<Self> {
         let weaver = Weaver::load(session)?;
         let documents = Documents::load(session, weaver.owner())?;
+        let dir = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
+        let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self {
+            folder,
+            overwrite: args.overwrite,
             documents,
             session,
             weaver,
@@ -130,7 +139,13 @@ impl<'a> Import<'a> {
             let message = format!("{path}: the front matter is taken as text: {why}");
             self.warnings.push(Warning::new("front_matter_unreadable", clean(&message)));
         }
-        let (imported, changes) = self.changes(path, text, &parsed)?;
+        let (imported, changes) = match self.changes(path, text, &parsed)? {
+            Ok(changes) => changes,
+            Err(why) => {
+                self.skip(path, why.to_owned());
+                return Ok(());
+            }
+        };
         let bytes = 2 * encoded(text) + CHANGE_BYTES * changes.len();
         if bytes > MAX_FILE_BYTES {
             self.skip(path, format!("too many tasks for one file: {}", imported.tasks));
@@ -145,7 +160,13 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    fn changes(&mut self, path: &str, text: &str, now: &Parsed) -> Result<(Imported, Vec<Change>)> {
+    /// What the file changes; the inner `Err` says why it is left alone.
+    fn changes(
+        &mut self,
+        path: &str,
+        text: &str,
+        now: &Parsed,
+    ) -> Result<Result<(Imported, Vec<Change>), &'static str>> {
         let doc = self.documents.identity(path);
         let is_known = self.documents.has(&doc);
         let stored = if is_known { self.session.get(&doc)? } else { None };
@@ -156,21 +177,28 @@ impl<'a> Import<'a> {
             },
             None => Before::default(),
         };
+        let file = File { folder: &self.folder, path, text };
+        let standing = match Standing::of(file, stored.as_ref()) {
+            _ if self.overwrite => Standing::Leads,
+            Standing::Refused(why) => return Ok(Err(why)),
+            standing => standing,
+        };
+        // A file that the document has left behind changes nothing.
+        let now = match (&standing, &before.said) {
+            (Standing::Old, Some(said)) => said,
+            _ => now,
+        };
         let mut changes = Vec::new();
-        changes.extend(document::change(
-            &doc,
-            stored.as_ref(),
-            before.said.as_ref(),
-            path,
-            text,
-            now,
-        ));
-        changes.extend(self.weaver.changes(&doc, &before, now));
-        let Before { links: Links { from: links, .. }, .. } = before;
+        if standing == Standing::Leads {
+            let said = before.said.as_ref();
+            changes.extend(document::change(&doc, stored.as_ref(), said, file, now));
+            changes.extend(self.weaver.changes(&doc, &before, now));
+        }
         let (tasks, wiki) = (now.boxes.len(), now.links.clone());
+        let Before { links: Links { from: links, .. }, .. } = before;
         let (new, changed) = (stored.is_none(), !changes.is_empty());
         let path = path.to_owned();
-        Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes))
+        Ok(Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes)))
     }
 
     fn skip(&mut self, path: &str, reason: String) {

@@ -13,5 +13,6 @@ mod export;
 mod failures;
 mod home;
 mod import;
+mod importing_again;
 mod passing_on;
 mod tasks;

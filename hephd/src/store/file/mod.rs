@@ -14,7 +14,7 @@ use std::{
 pub use self::{
     lock::StoreLock,
     nursery::Nursery,
-    place::{check_folder, check_place},
+    place::{check_folder, check_place, refuse_sidecars},
 };
 use crate::error::{Result, file};
 

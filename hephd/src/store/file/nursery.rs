@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
-use super::{beside, folder, sync_to_medium};
+use super::{beside, folder, place::clear_sidecars, sync_to_medium};
 use crate::{
     clock::Entropy,
     error::{Code, Error, Result, file},
@@ -74,13 +74,15 @@ impl Nursery {
             .map_err(file(&self.staging, "create"))
     }
 
-    /// Syncs the staged file and gives it its name. Never overwrites.
+    /// Syncs the staged file and gives it its name. Never overwrites, and
+    /// never comes to stand beside another store's log.
     ///
     /// # Errors
-    /// `target_not_empty` when something has that name by now.
+    /// `target_sidecar_left`; `target_not_empty` when something has that name by now.
     pub fn publish(self) -> Result<()> {
         let staged = File::open(&self.staging).map_err(file(&self.staging, "open"))?;
         sync_to_medium(&staged).map_err(file(&self.staging, "sync"))?;
+        clear_sidecars(&self.db)?;
         rename_to_nothing(&self.staging, &self.db).map_err(|error| {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 Error::new(

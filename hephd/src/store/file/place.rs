@@ -3,8 +3,8 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use super::folder;
-use crate::error::{Code, Error, Result};
+use super::{beside, folder};
+use crate::error::{Code, Error, Result, file};
 
 /// Refuses a folder that does not exist or that everybody may write to.
 ///
@@ -118,6 +118,38 @@ fn network_filesystem(folder: &Path) -> Option<String> {
     const MNT_LOCAL: u32 = 0x1000;
     let stat = rustix::fs::statfs(folder).ok()?;
     (stat.f_flags & MNT_LOCAL == 0).then(|| "not local".to_owned())
+}
+
+/// A write-ahead log or a journal that lost its database would be played into
+/// whatever comes to stand beside it. What holds nothing counts as absent.
+///
+/// # Errors
+/// `target_sidecar_left` that names the file.
+pub fn refuse_sidecars(to: &Path) -> Result<()> {
+    for suffix in ["-wal", "-journal"] {
+        let left = beside(to, suffix);
+        let Ok(meta) = left.symlink_metadata() else { continue };
+        if suffix == "-journal" || !meta.is_file() || meta.len() > 0 {
+            return Err(Error::new(
+                Code::TargetSidecarLeft,
+                format!("{} is left of a store that is gone", left.display()),
+                format!("bring its store back, or move it away: mv {0} {0}.old", left.display()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the empty files that [`refuse_sidecars`] lets pass.
+pub(super) fn clear_sidecars(to: &Path) -> Result<()> {
+    refuse_sidecars(to)?;
+    for suffix in ["-wal", "-shm"] {
+        let left = beside(to, suffix);
+        if left.symlink_metadata().is_ok() {
+            std::fs::remove_file(&left).map_err(file(&left, "remove"))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(all(test, target_os = "linux"))]

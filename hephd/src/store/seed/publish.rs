@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    store::file::{Nursery, StoreLock, identity},
+    store::file::{Nursery, StoreLock, beside, identity},
 };
 
 /// Gives the staged copy its name. Its receipt is there before it is.
@@ -25,9 +25,12 @@ pub(super) fn publish(nursery: Nursery, to: &Path, receipt: &Receipt) -> Result<
 /// next run, which would call it done. Nobody has it yet; a daemon that was
 /// quicker keeps it.
 fn put_back(to: &Path, made: Option<(u64, u64)>) {
-    let is_ours = made.is_some() && identity(to) == made;
-    if is_ours && (StoreLock::holder(to).is_some() || std::fs::remove_file(to).is_err()) {
-        return;
+    if made.is_some() && identity(to) == made {
+        let Ok(_lock) = StoreLock::take(to) else { return };
+        let _ = std::fs::remove_file(beside(to, ".lock"));
+        if std::fs::remove_file(to).is_err() {
+            return;
+        }
     }
     let _ = std::fs::remove_file(receipt_path(to));
 }

@@ -11,8 +11,8 @@ use super::{
     source::{Reader, reading},
 };
 use crate::{
-    error::{Code, Error, Result, file},
-    store::file::{StoreLock, beside},
+    error::{Code, Error, Result},
+    store::file::{StoreLock, refuse_sidecars},
 };
 
 /// What stands at the target.
@@ -51,35 +51,6 @@ fn seeded_from(target: &Reader, source: &str) -> rusqlite::Result<Option<SeededF
     Ok(seeded.filter(|seeded| {
         seeded.source == source && owners.iter().all(|owner| owner == seeded.owner.as_str())
     }))
-}
-
-/// A write-ahead log or a journal that lost its database would be played into
-/// whatever comes to stand beside it. What holds nothing counts as absent.
-fn refuse_sidecars(to: &Path) -> Result<()> {
-    for suffix in ["-wal", "-journal"] {
-        let left = beside(to, suffix);
-        let Ok(meta) = left.symlink_metadata() else { continue };
-        if suffix == "-journal" || !meta.is_file() || meta.len() > 0 {
-            return Err(Error::new(
-                Code::TargetSidecarLeft,
-                format!("{} is left of a store that is gone", left.display()),
-                format!("bring its store back, or move it away: mv {0} {0}.old", left.display()),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Removes the empty files that [`refuse_sidecars`] lets pass.
-pub(super) fn clear_sidecars(to: &Path) -> Result<()> {
-    refuse_sidecars(to)?;
-    for suffix in ["-wal", "-shm"] {
-        let left = beside(to, suffix);
-        if left.symlink_metadata().is_ok() {
-            std::fs::remove_file(&left).map_err(file(&left, "remove"))?;
-        }
-    }
-    Ok(())
 }
 
 /// Why nothing is seeded over a daemon at work.
