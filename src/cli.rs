@@ -58,12 +58,9 @@ impl Command {
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let json = std::env::args_os().any(|word| word == "--json");
-            return report::usage_failure(&Cli::command(), json, &error);
-        }
+        Err(error) => return report::usage_failure(Cli::command(), &error),
     };
-    report::finish(cli.command.name(), cli.style, &run(&cli))
+    report::finish(cli.command.name(), cli.style, cli.how.check, &run(&cli))
 }
 
 fn run(cli: &Cli) -> Result<Report> {

@@ -88,6 +88,15 @@ fn ask_all(service: &Service, pid: u32, answers: &mut Answers) -> Result<(), Tro
     Ok(())
 }
 
+/// Lets a device run a complete cycle now, if it can. What comes of it is
+/// seen in its status.
+pub fn let_sync(service: &Service) {
+    let deadline = Duration::from_secs(60);
+    if let Ok(mut client) = Client::connect(&service.config.socket, deadline) {
+        let _: Result<Value> = client.call("sync.now", &Value::Null);
+    }
+}
+
 #[derive(Deserialize)]
 struct Healthz {
     instance: String,
@@ -163,10 +172,12 @@ pub fn wait_until_ready(
         }
         ready = match (now.pid, ready.take()) {
             (Some(pid), Some((ready, since))) if ready.pid == pid => {
-                if since.elapsed() >= settle {
-                    return Ok(ready);
+                // It must still answer at the end, not only have the same pid.
+                match since.elapsed() >= settle {
+                    true if ask(service, pid).trouble.is_none() => return Ok(ready),
+                    true => None,
+                    false => Some((ready, since)),
                 }
-                Some((ready, since))
             }
             (Some(pid), _) => {
                 first_answers(service, pid, begun).map(|ready| (ready, Instant::now()))

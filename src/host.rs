@@ -17,9 +17,11 @@ use hephd::{
     paths,
     store::{
         Store,
-        file::{folder, make_private_folder, sync_to_medium},
+        file::{StoreLock, beside, folder, make_private_folder, sync_to_medium},
     },
 };
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     detached::{self, Detached},
@@ -29,6 +31,9 @@ use crate::{
 /// How long a process has to end after SIGTERM. hephd finishes what is in
 /// flight and closes its store.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long to wait for another heph-ops that changes the same service.
+const ALONE_DEADLINE: Duration = Duration::from_secs(120);
 
 /// This machine, as one person sees it.
 #[derive(Debug, Clone)]
@@ -93,6 +98,13 @@ impl Host {
         }
     }
 
+    /// The words that a process was started with, where the system tells.
+    #[must_use]
+    pub fn command_line(&self, pid: u32) -> Option<Vec<String>> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        Some(text.trim_end_matches('\0').split('\0').map(str::to_owned).collect())
+    }
+
     /// Runs a program to its end and gives what it printed.
     ///
     /// # Errors
@@ -147,13 +159,53 @@ impl Host {
                 _ => Ok(()),
             },
             Step::CreateStore { db, birth } => Store::create(db, birth, &self.machine.entropy),
+            Step::RemoveEmptyStore(db) => self.remove_empty_store(db),
             Step::Run(argv) => self.run_well(argv),
             Step::Spawn(spawn) => {
                 let process = detached::start(spawn)?;
+                // A process that is not remembered could never be stopped.
                 write_atomically(&spawn.pid_file, 0o600, &process.to_text()?)
+                    .inspect_err(|_| drop(process.ask_to_end()))
             }
             Step::Terminate { label, pid_file, log, .. } => self.terminate(label, pid_file, log),
         }
+    }
+
+    fn remove_empty_store(&self, db: &Path) -> Result<()> {
+        let Ok(_lock) = StoreLock::take(db) else { return Ok(()) };
+        let store = Store::open_reader(db, &self.machine)?;
+        if store.is_empty()? {
+            drop(store);
+            for suffix in ["", "-wal", "-shm", ".lock"] {
+                let _ = std::fs::remove_file(beside(db, suffix));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a second heph-ops from changing the same service meanwhile, for
+    /// as long as what it gives lives. With `--check` nothing changes, so
+    /// nothing is locked.
+    ///
+    /// # Errors
+    /// `not_ready` when the other one does not end.
+    pub fn alone_with(&self, label: &str, check: bool) -> Result<Option<File>> {
+        if check {
+            return Ok(None);
+        }
+        make_private_folder(&self.state_folder())?;
+        let path = self.state_folder().join(format!("{label}.ops"));
+        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let lock = lock.map_err(file(&path, "open"))?;
+        let taken = || flock(&lock, FlockOperation::NonBlockingLockExclusive).ok();
+        if self.poll(ALONE_DEADLINE, taken).is_some() {
+            return Ok(Some(lock));
+        }
+        Err(Error::new(
+            Code::NotReady,
+            format!("another heph-ops is at work on {label}"),
+            "wait until it is done, then run it again",
+        ))
     }
 
     /// Asks a process to end, waits until it is gone, and forgets it.

@@ -35,6 +35,9 @@ pub enum Step {
         /// With an owner, or to adopt its hub's.
         birth: Birth,
     },
+    /// Removes a store that was made a moment ago, if nothing was written to
+    /// it yet.
+    RemoveEmptyStore(PathBuf),
     /// Tells the service manager something.
     Run(Vec<String>),
     /// Starts a detached process.
@@ -83,6 +86,7 @@ impl Step {
             Self::Write { path, .. } => format!("rewrite {}", path.display()),
             Self::Remove { path, .. } => format!("remove {}", path.display()),
             Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
+            Self::RemoveEmptyStore(db) => format!("remove the empty store {}", db.display()),
             Self::Run(argv) => format!("run {}", argv.join(" ")),
             Self::Spawn(spawn) => format!("start {}", spawn.argv.join(" ")),
             Self::Terminate { label, pid, .. } => format!("stop {label} (process {pid})"),

@@ -53,10 +53,13 @@ impl Service {
     /// `usage` with the list where no label is given and there are several;
     /// `service_not_found` where there is none.
     pub fn find(host: &Host, label: Option<&str>) -> Result<Self> {
-        let records = Record::load_installed(&host.record_folder())?;
+        let folder = host.record_folder();
+        let records: Vec<Record> = match label {
+            Some(label) => Record::load(&folder, label)?.into_iter().collect(),
+            None => Record::load_installed(&folder).into_iter().collect::<Result<_>>()?,
+        };
         let labels = records.iter().map(|r| r.label.as_str()).collect::<Vec<_>>().join(", ");
-        let wanted = |record: &Record| label.is_none_or(|label| record.label == label);
-        let mut found = records.iter().filter(|record| wanted(record));
+        let mut found = records.iter().filter(|record| record.installed);
         match (found.next(), found.next()) {
             (Some(record), None) => Self::new(host, record.clone()),
             (Some(_), Some(_)) => Err(Error::usage(
@@ -72,6 +75,13 @@ impl Service {
                 "install one: heph-ops install-service --role hub|spoke",
             )),
         }
+    }
+
+    /// All installed services, and the error of each that cannot be read.
+    #[must_use]
+    pub fn all(host: &Host) -> Vec<Result<Self>> {
+        let records = Record::load_installed(&host.record_folder());
+        records.into_iter().map(|record| Self::new(host, record?)).collect()
     }
 
     /// The service's name.

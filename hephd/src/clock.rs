@@ -35,6 +35,25 @@ pub fn rfc3339(ms: u64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("{ms} ms"), |t| t.to_string())
 }
 
+/// A time span for people: its two largest parts.
+#[must_use]
+pub fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// How long ago a time was, in words; none for what is no time.
+#[must_use]
+pub fn ago(rfc3339: &str, now_ms: u64) -> Option<String> {
+    let then = rfc3339.parse::<jiff::Timestamp>().ok()?.as_second();
+    Some(span((now_ms / 1000).saturating_sub(u64::try_from(then).unwrap_or(0))))
+}
+
 /// Where random bytes come from.
 #[derive(Debug, Clone)]
 pub enum Entropy {

@@ -207,7 +207,9 @@ fn check_web_root(dir: &Path) -> Result<()> {
 
 fn check_issuer(text: &str) -> Result<()> {
     let url = Url::parse(text).ok().filter(Url::has_host);
-    let fine = url.is_some_and(|url| url.scheme() == "https" || is_loopback(&url));
+    let fine = url.is_some_and(|url| {
+        url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))
+    });
     if fine {
         return Ok(());
     }
@@ -217,14 +219,15 @@ fn check_issuer(text: &str) -> Result<()> {
     ))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    url.scheme() == "http"
-        && match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        }
+/// Whether a URL leads to this very machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
 }
 
 /// A hub's URL in its one spelling: no trailing slash is told from one.

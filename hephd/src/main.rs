@@ -14,7 +14,7 @@ use hephd::{
 fn main() -> ExitCode {
     let args = match HephdArgs::try_parse() {
         Ok(args) => args,
-        Err(error) => return report::usage_failure(&HephdArgs::command(), false, &error).into(),
+        Err(error) => return report::usage_failure(HephdArgs::command(), &error).into(),
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

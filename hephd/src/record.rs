@@ -141,11 +141,10 @@ impl Record {
         })
     }
 
-    /// Those of all installed services, by label.
-    ///
-    /// # Errors
-    /// As [`Record::load`].
-    pub fn load_installed(folder: &Path) -> Result<Vec<Self>> {
+    /// Those of all installed services, by label. One that cannot be read is
+    /// an error of its own: it says nothing of the others.
+    #[must_use]
+    pub fn load_installed(folder: &Path) -> Vec<Result<Self>> {
         let mut labels: Vec<String> = std::fs::read_dir(folder)
             .map(|entries| entries.flatten().filter_map(|e| label_of(&e.path())).collect())
             .unwrap_or_default();

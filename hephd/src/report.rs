@@ -4,7 +4,10 @@
 //! Data goes to stdout, everything else to stderr. A broken pipe is silent.
 //! Colour is for terminals; the words are the same without.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -115,13 +118,15 @@ impl Report {
     }
 }
 
-/// Prints how a command ended and gives its exit code.
-pub fn finish(command: &str, style: Style, ended: &Result<Report>) -> u8 {
+/// Prints how a command ended, or with `--check` would have, and gives its exit
+/// code.
+pub fn finish(command: &str, style: Style, check: bool, ended: &Result<Report>) -> u8 {
     let code = match ended {
         Ok(report) => report.error.as_ref().map_or(0, Error::exit_code),
         Err(error) => error.exit_code(),
     };
-    let printed = if style.json { print_json(command, ended) } else { print_text(style, ended) };
+    let printed =
+        if style.json { print_json(command, check, ended) } else { print_text(style, ended) };
     // Nobody reads on: that is no failure of ours.
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => code.max(1),
@@ -129,7 +134,7 @@ pub fn finish(command: &str, style: Style, ended: &Result<Report>) -> u8 {
     }
 }
 
-fn print_json(command: &str, ended: &Result<Report>) -> io::Result<()> {
+fn print_json(command: &str, check: bool, ended: &Result<Report>) -> io::Result<()> {
     let mut document = Map::new();
     let mut put = |key: &str, value: Value| document.insert(key.to_owned(), value);
     put("schema_version", json!(1));
@@ -151,7 +156,7 @@ fn print_json(command: &str, ended: &Result<Report>) -> io::Result<()> {
         Err(error) => {
             put("status", json!(if error.exit_code() == 4 { "refused" } else { "failed" }));
             put("changed", json!(false));
-            put("check", json!(false));
+            put("check", json!(check));
             put("error", error_document(error));
         }
     }
@@ -208,12 +213,15 @@ fn paint(line: &str, colored: bool) -> String {
     if colored { format!("\x1b[{color}m{line}\x1b[0m") } else { line.to_owned() }
 }
 
-/// What clap says of a command line, in this project's two lines. Help and
-/// version are no failures: they are printed, and the exit code is 0.
-pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -> u8 {
+/// What clap says of this process's command line, in this project's two
+/// lines. Help and version are no failures: they are printed, and the exit
+/// code is 0.
+pub fn usage_failure(program: clap::Command, error: &clap::Error) -> u8 {
     use clap::error::ErrorKind::{
         DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, InvalidSubcommand,
     };
+    let words: Vec<_> = std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+    let json = words.iter().any(|word| word == "--json");
     match error.kind() {
         DisplayHelp | DisplayVersion => {
             let _ = error.print();
@@ -225,8 +233,7 @@ pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -
         }
         _ => {}
     }
-    // A command within another is named with it, once it has been built.
-    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let (command, name) = led_to(program, &words);
     let text = error.render().to_string();
     let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let message = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -238,8 +245,27 @@ pub fn usage_failure(command: &clap::Command, json: bool, error: &clap::Error) -
             tip.map_or_else(|| list.clone(), |tip| format!("{tip}; {list}"))
         }
         (Some(tip), _) => tip.to_owned(),
-        (None, _) => format!("see {name} --help"),
+        (None, _) => {
+            format!("see {} --help", command.get_bin_name().unwrap_or(command.get_name()))
+        }
     };
     let style = Style { json, ..Style::default() };
-    finish(name, style, &Err(Error::usage(message, hint)))
+    finish(&name, style, false, &Err(Error::usage(message, hint)))
+}
+
+/// The command that the words lead to, and its name without the program's:
+/// `task add`. The program itself where they lead to none.
+fn led_to(program: clap::Command, words: &[OsString]) -> (clap::Command, String) {
+    let mut command = program;
+    command.build();
+    let mut path: Vec<String> = Vec::new();
+    for word in words {
+        let inner = word.to_str().and_then(|word| command.find_subcommand(word)).cloned();
+        if let Some(inner) = inner {
+            path.push(inner.get_name().to_owned());
+            command = inner;
+        }
+    }
+    let name = if path.is_empty() { command.get_name().to_owned() } else { path.join(" ") };
+    (command, name)
 }

@@ -23,6 +23,7 @@ pub struct Args {
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
     let manager = Manager::of(host, &service)?;
+    let _alone = host.alone_with(service.label(), how.check)?;
     let now = manager.observe(host, &service)?;
     let plan = Plan { steps: manager.restart(host, &service, &now) };
     let label = service.label();

@@ -37,6 +37,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         found => found?,
     };
     let manager = Manager::of(host, &service)?;
+    let _alone = host.alone_with(service.label(), how.check)?;
     let now = manager.observe(host, &service)?;
     let mut plan = stop_and_forget(host, manager, &service, &now);
     plan.extend(forget_record(args, host, &service)?);

@@ -104,7 +104,7 @@ impl Manager {
     pub fn uninstall(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match self {
             Self::Systemd => systemd::uninstall(host, service.label(), now),
-            Self::Process => vec![],
+            Self::Process => process::uninstall(host, service.label(), now),
         }
     }
 
@@ -113,7 +113,7 @@ impl Manager {
     pub fn start(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match (self, now.pid) {
             (_, Some(_)) => vec![],
-            (Self::Systemd, None) => systemd::start(service.label()),
+            (Self::Systemd, None) => systemd::start(service.label(), now),
             (Self::Process, None) => vec![Step::Spawn(process::spawn(host, service))],
         }
     }
@@ -147,7 +147,10 @@ impl Manager {
             Self::Systemd => unit::systemd(service)?,
             Self::Process => process::spawn(host, service).fingerprint(),
         };
-        Ok(now.installed.as_ref() == Some(&wanted))
+        // The file may have changed since the process was started from it.
+        let runs = now.pid.and_then(|pid| host.command_line(pid));
+        let same = runs.is_none_or(|argv| argv == service.argv);
+        Ok(same && now.installed.as_ref() == Some(&wanted))
     }
 
     /// The last lines that the service logged.

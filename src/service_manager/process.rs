@@ -58,6 +58,12 @@ pub(super) fn stop(host: &Host, label: &str, pid: u32) -> Step {
     Step::Terminate { label: label.to_owned(), pid, pid_file, log }
 }
 
+/// A pid file without a process.
+pub(super) fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
+    let dead = now.pid.is_none().then(|| now.installed.clone()).flatten();
+    dead.map(|before| Step::Remove { path: pid_path(host, label), before }).into_iter().collect()
+}
+
 /// The last lines of the process that is remembered, read from the log's last
 /// pages only.
 pub(super) fn log_tail(host: &Host, label: &str, lines: usize) -> Vec<String> {

@@ -102,6 +102,8 @@ fn parse(shown: &str, installed: Option<String>) -> Running {
     let state = match (value("ActiveState"), value("SubState")) {
         ("activating", "auto-restart") => "failing",
         ("activating", _) => "starting",
+        // It was told to start, and has not begun yet.
+        ("inactive" | "failed", _) if number("Job") > 0 => "starting",
         (state, _) => state,
     };
     let pid = Some(number("MainPID")).filter(|pid| *pid > 1);
@@ -155,23 +157,24 @@ pub fn install(host: &Host, service: &Service, now: &Running) -> Result<Vec<Step
 pub fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
     let Some(before) = now.installed.clone() else { return vec![] };
     let place = Place::of(host);
-    vec![
-        place.enable("disable", label),
-        Step::Remove { path: place.unit(label), before },
-        Step::Run(systemctl(&["daemon-reload"])),
-        // Else a failed unit is remembered under its name.
-        Step::Run(systemctl(&["reset-failed"])),
-    ]
+    let mut steps = vec![place.enable("disable", label)];
+    steps.extend(forget_failure(label, now));
+    steps.push(Step::Remove { path: place.unit(label), before });
+    steps.push(Step::Run(systemctl(&["daemon-reload"])));
+    steps
 }
 
 /// After too many failures systemd refuses to start a unit until it is told
-/// to forget them; `--no-block`, because readiness is watched by us, with
-/// our deadline.
-pub(super) fn start(label: &str) -> Vec<Step> {
-    vec![
-        Step::Run(systemctl(&["reset-failed"])),
-        Step::Run(systemctl(&["start", "--no-block", &unit_name(label)])),
-    ]
+/// to forget them.
+fn forget_failure(label: &str, now: &Running) -> Option<Step> {
+    (now.state == "failed").then(|| Step::Run(systemctl(&["reset-failed", &unit_name(label)])))
+}
+
+/// `--no-block`, because readiness is watched by us, with our deadline.
+pub(super) fn start(label: &str, now: &Running) -> Vec<Step> {
+    let mut steps: Vec<Step> = forget_failure(label, now).into_iter().collect();
+    steps.push(Step::Run(systemctl(&["start", "--no-block", &unit_name(label)])));
+    steps
 }
 
 pub(super) fn stop(label: &str) -> Vec<Step> {

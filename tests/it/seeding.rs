@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::sandbox::{Sandbox, add_task};
+use super::sandbox::{Sandbox, add_task, free_port};
 
 /// Asks the `sqlite3` program, which knows nothing of ours.
 fn sqlite3(db: &Path, sql: &str) -> String {
@@ -137,4 +137,19 @@ fn check_looks_and_makes_nothing() {
     let check = sandbox.ops(&words).expect(0).json();
     assert_eq!((&check["changed"], &check["check"]), (&true.into(), &true.into()));
     assert!(!sandbox.path("hub").exists());
+}
+
+#[test]
+fn no_store_comes_to_stand_beside_anothers_log() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("hub")).unwrap();
+    let to = sandbox.path("hub/heph.db").display().to_string();
+    std::fs::write(format!("{to}-wal"), "what was acknowledged").unwrap();
+    let ended = sandbox.ops(&["seed", "--owner-id", "me", "--to", &to, "--json"]).expect(4).json();
+    assert_eq!(ended["error"]["code"], "target_sidecar_left");
+    let address = format!("127.0.0.1:{}", free_port());
+    sandbox.hephd(&["--mode", "server", "--db", &to, "--http-addr", &address]).expect(4);
+    let words = ["--role", "spoke", "--db", &to];
+    assert_eq!(sandbox.install(&words).code, 1);
+    assert!(!sandbox.path("hub/heph.db").exists());
 }

@@ -79,6 +79,7 @@ fn a_first_install_that_never_gets_ready_is_removed_again() {
     assert!(ended.err.contains("ended at once"), "{}", ended.err);
     assert!(ended.err.contains("the service was removed again"), "{}", ended.err);
     assert!(!sandbox.path(".config/heph/heph-spoke.toml").exists());
+    assert!(!sandbox.device_db().exists(), "a store that nobody wrote to goes too");
     let status = sandbox.ops(&["status", "--json"]).expect(0).json();
     assert_eq!(status["data"]["services"], serde_json::json!([]));
 }
@@ -196,4 +197,79 @@ fn status_tells_equal_from_not_and_waits_for_it() {
     sandbox.ops(&["start", "heph-hub", "--settle-ms", "0"]).expect(0);
     let _: Value = device.call("sync.now", &Value::Null).unwrap();
     sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+}
+
+#[test]
+fn equal_is_proved_and_not_remembered() {
+    let sandbox = Sandbox::new();
+    let address = hub(&sandbox);
+    sandbox.install(&["--role", "spoke", "--hub-url", &format!("http://{address}")]).expect(0);
+    sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+    add_task(&mut sandbox.connect("hub/hephd.sock"), "on the hub, and not synced yet");
+    let spoke = sandbox.ops(&["status", "--json"]).json()["data"]["services"][1].clone();
+    assert_eq!(spoke["equal"], false, "{spoke}");
+    sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+    let spoke = sandbox.ops(&["status", "--json"]).json()["data"]["services"][1].clone();
+    assert_eq!(
+        (&spoke["equal"], &spoke["sync"]["heads"].as_object().unwrap().len()),
+        (&true.into(), &1)
+    );
+}
+
+#[test]
+fn a_hub_can_be_given_another_address_on_its_own_port() {
+    let sandbox = Sandbox::new();
+    let address = hub(&sandbox);
+    let port = address.rsplit(':').next().unwrap();
+    let everywhere = format!("0.0.0.0:{port}");
+    let words = ["--role", "hub", "--http-addr", &everywhere, "--insecure-no-auth", "--json"];
+    assert_eq!(sandbox.install(&words).expect(0).json()["status"], "updated");
+}
+
+#[test]
+fn two_starts_at_once_leave_one_process_that_is_known() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    sandbox.ops(&["stop"]).expect(0);
+    let start = || sandbox.ops(&["start", "--settle-ms", "0", "--json"]);
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(start);
+        (start(), other.join().unwrap())
+    });
+    let mut said = [one, two].map(|ended| ended.expect(0).json()["status"].to_string());
+    said.sort();
+    assert_eq!(said, ["\"already_started\"", "\"started\""]);
+    assert_eq!(sandbox.ops(&["stop", "--json"]).expect(0).json()["status"], "stopped");
+}
+
+#[test]
+fn a_hanging_client_does_not_keep_a_hub_from_stopping() {
+    use std::io::Write;
+    let sandbox = Sandbox::new();
+    let address = hub(&sandbox);
+    let mut hanging = std::net::TcpStream::connect(&address).unwrap();
+    hanging.write_all(b"GET /healthz HTTP/1.1\r\nHost: x").unwrap();
+    sandbox.ops(&["stop", "heph-hub"]).expect(0);
+}
+
+#[test]
+fn a_service_does_not_change_hands_unasked() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let record = sandbox.path(".config/heph/heph-spoke.toml");
+    let text = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, text.replace("\"process\"", "\"systemd\"")).unwrap();
+    let ended = sandbox.install(&["--role", "spoke"]).expect(4);
+    assert!(ended.err.contains("uninstall it there first"), "{}", ended.err);
+    std::fs::write(&record, text).unwrap();
+}
+
+#[test]
+fn one_record_that_cannot_be_read_hides_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    std::fs::write(sandbox.path(".config/heph/other.toml"), "label = 3").unwrap();
+    let ended = sandbox.ops(&["status", "--json"]).expect(2).json();
+    assert_eq!(ended["data"]["services"][0]["health"], "ok", "{ended}");
+    assert_eq!(ended["error"]["code"], "config_invalid");
 }

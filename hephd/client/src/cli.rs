@@ -1,7 +1,5 @@
 //! Every command, and the dispatch. What a command takes stands with it.
 
-use std::ffi::OsString;
-
 use clap::{CommandFactory, Parser, Subcommand};
 use hephd::{
     error::Result,
@@ -59,25 +57,9 @@ impl Command {
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let words = || std::env::args_os().skip(1).take_while(|word| word != "--");
-            let json = words().any(|word| word == "--json");
-            return report::usage_failure(&named_by(words()), json, &error);
-        }
+        Err(error) => return report::usage_failure(Cli::command(), &error),
     };
-    report::finish(cli.command.name(), cli.everywhere.style, &run(&cli))
-}
-
-/// The command that the words lead to, as far as they lead to one: `heph task`
-/// for `heph task shw`.
-fn named_by(words: impl Iterator<Item = OsString>) -> clap::Command {
-    let mut command = Cli::command();
-    command.build();
-    for word in words {
-        let inner = word.to_str().and_then(|word| command.find_subcommand(word)).cloned();
-        command = inner.unwrap_or(command);
-    }
-    command
+    report::finish(cli.command.name(), cli.everywhere.style, false, &run(&cli))
 }
 
 fn run(cli: &Cli) -> Result<Report> {

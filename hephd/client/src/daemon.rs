@@ -20,7 +20,6 @@ enum Verb {
     Stop,
     Restart,
     Status,
-    Logs,
 }
 
 /// What is passed on.

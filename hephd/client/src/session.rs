@@ -182,8 +182,8 @@ pub fn short(id: &EntityId) -> &str {
 }
 
 fn usual_socket() -> Result<PathBuf> {
-    let records = Record::load_installed(&paths::record_folder()?)?;
-    let mut spokes = records.iter().filter(|record| record.role == Role::Spoke);
+    let records = Record::load_installed(&paths::record_folder()?);
+    let mut spokes = records.iter().flatten().filter(|record| record.role == Role::Spoke);
     match (spokes.next(), spokes.next()) {
         (Some(only), None) => only.socket(),
         _ => Ok(paths::socket_beside(&paths::default_db()?)),

@@ -59,6 +59,26 @@ pub struct SyncStatus {
     pub equal: Option<bool>,
 }
 
+impl SyncStatus {
+    /// How it stands, in one word. The first that is true is said: `auth`,
+    /// `offline`, `failing`, `conflicts`, `synced`, `not_synced_yet`; `hub`
+    /// and `local` where there is nobody to sync with.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        let error = self.last_error.as_ref().map(|error| error.code.as_str());
+        match (&self.hub_url, error) {
+            (Some(_), _) if self.auth_failure => "auth",
+            (Some(_), Some("hub_unreachable" | "not_ready")) => "offline",
+            (Some(_), Some(_)) => "failing",
+            _ if self.pending_conflicts > 0 => "conflicts",
+            (Some(_), None) if self.last_success.is_some() => "synced",
+            (Some(_), None) => "not_synced_yet",
+            (None, _) if self.mode == "server" => "hub",
+            (None, _) => "local",
+        }
+    }
+}
+
 /// Why a cycle failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncError {

@@ -111,6 +111,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     if args.print {
         return print(args, &service);
     }
+    let _alone = host.alone_with(service.label(), how.check)?;
     let observed = observe(host, &service, recorded)?;
     let plan = plan(args, host, &service, &observed)?;
     let status = status(&observed, &plan);
@@ -151,6 +152,7 @@ fn print(args: &Args, service: &Service) -> Result<Report> {
 
 fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
     service.config.check_files()?;
+    refuse_other_manager(service, recorded.as_ref())?;
     let manager = Manager::of(host, service)?;
     let running = manager.observe(host, service)?;
     let db = &service.config.db;
@@ -175,11 +177,24 @@ fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<O
     Ok(Observed { recorded, record_text, manager, running, store_exists })
 }
 
-/// A port that somebody else has is found out before anything is touched.
+/// The old manager would still have the service.
+fn refuse_other_manager(service: &Service, recorded: Option<&Record>) -> Result<()> {
+    let other = recorded.filter(|r| r.installed && r.manager != service.record.manager);
+    let Some(other) = other else { return Ok(()) };
+    let (label, manager) = (service.label(), other.manager.as_str());
+    Err(Error::new(
+        Code::UnitForeign,
+        format!("{label} is run by {manager}"),
+        format!("uninstall it there first: heph-ops uninstall-service {label}"),
+    ))
+}
+
+/// A port that somebody else has is found out before anything is touched. The
+/// port that the service has already is its own to listen on otherwise.
 fn check_port(service: &Service, recorded: Option<&Record>, running: &Running) -> Result<()> {
-    let ours = running.pid.is_some()
-        && recorded.is_some_and(|r| r.flags.http_addr == service.record.flags.http_addr);
-    if service.record.role == Role::Hub && !ours {
+    let before = recorded.and_then(|record| record.flags.check(record.role.mode()).ok());
+    let same = before.is_some_and(|b| b.http_addr.port() == service.config.http_addr.port());
+    if service.record.role == Role::Hub && !(same && running.pid.is_some()) {
         hephd::port::listen(service.config.http_addr)?;
     }
     Ok(())

@@ -63,6 +63,9 @@ fn remove_again(
     now: &Running,
 ) -> Result<Plan> {
     let mut plan = uninstall_service::stop_and_forget(host, observed.manager, service, now);
+    if !observed.store_exists {
+        plan.extend([Step::RemoveEmptyStore(service.config.db.clone())]);
+    }
     let path = service.record_path.clone();
     match (host.read(&path)?, observed.record_text.clone()) {
         (before, Some(after)) => plan.write(path, 0o600, before, after),

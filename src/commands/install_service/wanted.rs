@@ -47,7 +47,7 @@ pub(super) fn wanted(
         manager,
         scope: scope(args, host, manager, recorded)?,
         installed: true,
-        bin: bin(args, recorded)?,
+        bin: bin(args, base)?,
         env,
         flags: Flags::from_table(flags)?,
     })

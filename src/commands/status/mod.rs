@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use hephd::{
     error::{Code, Error, Result},
-    record::Record,
     report::Report,
 };
 use serde_json::{Value, json};
 
 use self::seen::Seen;
-use crate::{host::Host, service::Service, table};
+use crate::{health, host::Host, service::Service, table};
 
 /// Show every service: installed, running, answering, syncing
 #[derive(Debug, clap::Args)]
@@ -55,32 +54,46 @@ pub fn run(args: &Args, host: &Host) -> Result<Report> {
     let begun = Instant::now();
     let deadline = Duration::from_secs(args.wait.unwrap_or(0));
     loop {
-        let seen = look(args, host)?;
-        let reached = seen.iter().all(|seen| seen.is(args.wanted));
+        let (seen, broken) = look(args, host)?;
+        let reached = broken.is_empty() && seen.iter().all(|seen| seen.is(args.wanted));
         if reached || begun.elapsed() >= deadline {
             let late = (args.wait.is_some() && !reached).then_some(args.wanted);
-            return Ok(report(host, &seen, late));
+            return Ok(report(host, &seen, broken, late));
         }
         host.pause(Duration::from_millis(100));
     }
 }
 
-fn look(args: &Args, host: &Host) -> Result<Vec<Seen>> {
+/// Looks at every service, and gives the error of each that cannot be looked
+/// at: it hides none of the others. To see whether devices are equal to their
+/// hubs it lets them sync first: equal as of some time ago proves little.
+fn look(args: &Args, host: &Host) -> Result<(Vec<Seen>, Vec<Error>)> {
     let services = match &args.label {
-        Some(label) => vec![Service::find(host, Some(label))?],
-        None => Record::load_installed(&host.record_folder())?
-            .into_iter()
-            .map(|record| Service::new(host, record))
-            .collect::<Result<_>>()?,
+        Some(label) => vec![Service::find(host, Some(label))],
+        None => Service::all(host),
     };
-    services.into_iter().map(|service| Seen::of(host, service)).collect()
+    if args.wait.is_some() && args.wanted == Wanted::Equal {
+        services.iter().flatten().for_each(health::let_sync);
+    }
+    let (mut seen, mut broken) = (Vec::new(), Vec::new());
+    for service in services {
+        match service.and_then(|service| Seen::of(host, service)) {
+            Ok(one) => seen.push(one),
+            Err(error) if args.label.is_some() => return Err(error),
+            Err(error) => broken.push(error),
+        }
+    }
+    let hubs: Vec<_> = seen.iter().filter_map(Seen::hub_heads).collect();
+    seen.iter_mut().for_each(|seen| seen.compare(&hubs));
+    Ok((seen, broken))
 }
 
-fn report(host: &Host, seen: &[Seen], late: Option<Wanted>) -> Report {
+fn report(host: &Host, seen: &[Seen], broken: Vec<Error>, late: Option<Wanted>) -> Report {
     let services: Vec<Value> = seen.iter().map(|seen| seen.data(host)).collect();
     let mut report = Report::new("ok", false, json!({ "services": services }));
     report.lines = lines(host, seen);
-    report.error = late.map(too_late).or_else(|| unwell(seen));
+    let broken = broken.into_iter().next();
+    report.error = broken.or(late.map(too_late)).or_else(|| unwell(seen));
     if report.error.is_some() {
         report.status = "unhealthy".to_owned();
     }
@@ -106,17 +119,13 @@ fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
 }
 
 fn unwell(seen: &[Seen]) -> Option<Error> {
-    let unwell = seen.iter().find(|seen| !seen.is_ready())?;
+    let (unwell, why) = seen.iter().find_map(|seen| Some((seen, seen.unwell()?)))?;
     let label = unwell.service.label();
-    let why = match &unwell.answers.trouble {
-        Some(trouble) => trouble.message.clone(),
-        None => format!("it is {}", unwell.running.state),
+    let hint = match unwell.running.pid {
+        None => format!("start it: heph-ops start {label}"),
+        Some(_) => "its log tells more".to_owned(),
     };
-    Some(Error::new(
-        Code::NotReady,
-        format!("{label} is not well: {why}"),
-        format!("heph-ops start {label}; its log tells more"),
-    ))
+    Some(Error::new(Code::NotReady, format!("{label} is not well: {why}"), hint))
 }
 
 fn too_late(wanted: Wanted) -> Error {

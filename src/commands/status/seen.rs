@@ -1,7 +1,15 @@
 //! What was seen of one service, as a row, as lines, as data.
 
-use hephd::{error::Result, record::Role, rpc::status::SyncStatus};
+use hephd::{
+    clock::{ago, span},
+    config::is_loopback,
+    error::Result,
+    op::Heads,
+    record::Role,
+    rpc::status::SyncStatus,
+};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::Wanted;
 use crate::{
@@ -17,13 +25,33 @@ pub(super) struct Seen {
     pub(super) service: Service,
     pub(super) running: Running,
     pub(super) answers: Answers,
+    /// A device has what its hub has: as of its last cycle, or, where the hub
+    /// is seen as well, as of now.
+    pub(super) equal: Option<bool>,
 }
 
 impl Seen {
     pub(super) fn of(host: &Host, service: Service) -> Result<Self> {
         let running = Manager::of(host, &service)?.observe(host, &service)?;
         let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
-        Ok(Self { service, running, answers })
+        let equal = answers.sync.as_ref().and_then(|sync| sync.equal);
+        Ok(Self { service, running, answers, equal })
+    }
+
+    /// Compares a device with its hub, where both are on this machine.
+    pub(super) fn compare(&mut self, all: &[(u16, Heads)]) {
+        let url = self.service.config.hub_url.as_ref().filter(|url| is_loopback(url));
+        let port = url.and_then(Url::port_or_known_default);
+        let hub = all.iter().find(|(hub, _)| Some(*hub) == port);
+        if let (Some((_, hub)), Some(sync)) = (hub, &self.answers.sync) {
+            self.equal = Some(sync.heads == *hub);
+        }
+    }
+
+    /// A hub's port, and what it holds.
+    pub(super) fn hub_heads(&self) -> Option<(u16, Heads)> {
+        let port = self.service.probe_address()?.port();
+        Some((port, self.answers.sync.as_ref()?.heads.clone()))
     }
 
     pub(super) fn is(&self, wanted: Wanted) -> bool {
@@ -36,12 +64,24 @@ impl Seen {
                 Wanted::Synced => {
                     sync.is_some_and(|s| s.last_success.is_some() && s.last_error.is_none())
                 }
-                Wanted::Equal => sync.is_some_and(|s| s.equal == Some(true)),
+                Wanted::Equal => self.equal == Some(true),
             }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         self.running.pid.is_some() && self.answers.trouble.is_none()
+    }
+
+    /// What keeps it from being well. A device without its hub is well: it
+    /// was made for that.
+    pub(super) fn unwell(&self) -> Option<String> {
+        let sync = self.answers.sync.as_ref();
+        let failing = sync.filter(|sync| matches!(sync.word(), "auth" | "failing"));
+        match (&self.answers.trouble, self.running.pid) {
+            (_, None) => Some(format!("it is {}", self.running.state)),
+            (Some(trouble), _) => Some(trouble.message.clone()),
+            _ => failing.and_then(|sync| Some(sync.last_error.as_ref()?.message.clone())),
+        }
     }
 
     /// One word on how it is.
@@ -50,9 +90,10 @@ impl Seen {
         match (&self.answers.trouble, self.running.pid) {
             (_, None) => "-",
             (Some(trouble), _) => trouble.word,
-            _ if sync.is_some_and(|s| s.auth_failure) => "auth",
-            _ if sync.is_some_and(|s| s.last_error.is_some()) => "offline",
-            _ => "ok",
+            _ => match sync.map(SyncStatus::word) {
+                Some(word @ ("auth" | "offline" | "failing")) => word,
+                _ => "ok",
+            },
         }
     }
 
@@ -116,9 +157,14 @@ impl Seen {
         };
         let last = sync.last_success.as_deref().map_or_else(
             || "no sync yet".to_owned(),
-            |at| format!("last good sync {} ago", span(age(at, host))),
+            |at| {
+                format!(
+                    "last good sync {} ago",
+                    ago(at, host.machine.clock.now_ms()).unwrap_or_default()
+                )
+            },
         );
-        let equal = match sync.equal {
+        let equal = match self.equal {
             Some(true) => "replicas equal".to_owned(),
             Some(false) => format!("replicas differ, {} ops unsent", sync.unsent_ops),
             None => format!("{} ops unsent", sync.unsent_ops),
@@ -153,16 +199,10 @@ impl Seen {
             "health": self.health(),
             "trouble": self.answers.trouble.as_ref().map(|trouble| &trouble.message),
             "latency_secs": self.answers.latency.map(|latency| latency.as_secs_f64()),
-
-            "equal": sync.and_then(|sync| sync.equal),
+            "equal": self.equal,
             "sync": sync,
         })
     }
-}
-
-fn age(rfc3339: &str, host: &Host) -> u64 {
-    let at = rfc3339.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
-    (host.machine.clock.now_ms() / 1000).saturating_sub(u64::try_from(at).unwrap_or(0))
 }
 
 /// The same on two replicas exactly where they hold the same ops.
@@ -174,15 +214,4 @@ fn digest(sync: &SyncStatus) -> String {
 
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// A time span for people: its two largest parts.
-fn span(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, ..) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
 }

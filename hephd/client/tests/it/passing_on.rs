@@ -21,8 +21,8 @@ fn words_output_and_exit_code_are_passed_on() {
         run(&["daemon", "status", "heph-spoke", "--json", "-q"]).out,
         "status|heph-spoke|--json|-q|"
     );
-    let before = run(&["-q", "--json", "--color", "never", "daemon", "logs", "-f"]);
-    assert_eq!(before.out, "logs|--json|--quiet|--color=never|-f|");
+    let before = run(&["-q", "--json", "--color", "never", "daemon", "status", "-f"]);
+    assert_eq!(before.out, "status|--json|--quiet|--color=never|-f|");
 }
 
 #[test]
