@@ -184,6 +184,9 @@ pub fn wait_until_ready(
             }
             (None, _) => None,
         };
+        if let Some(signal) = host.interrupted() {
+            return Err(signal);
+        }
         if begun.elapsed() > timeout {
             return Err(too_slow(host, manager, service, &now, timeout));
         }
@@ -226,7 +229,10 @@ fn too_slow(
 
 fn with_log(host: &Host, manager: Manager, service: &Service, code: Code, what: &str) -> Error {
     let label = service.label();
-    let lines = manager.log_tail(host, label, LOG_LINES);
+    let mut lines = manager.log_tail(host, label, LOG_LINES);
+    if lines.is_empty() {
+        lines.push("(it logged nothing)".to_owned());
+    }
     let log = lines.iter().map(|line| format!("\n  | {line}")).collect::<String>();
     Error::new(
         code,

@@ -7,6 +7,10 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +26,10 @@ use hephd::{
 };
 
 use rustix::fs::{FlockOperation, flock};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 
 use crate::{
     detached::{self, Detached},
@@ -45,6 +53,7 @@ pub struct Host {
     /// Time, chance and name.
     pub machine: Machine,
     runtime_dir: Option<PathBuf>,
+    signal: Arc<AtomicUsize>,
 }
 
 impl Host {
@@ -59,7 +68,23 @@ impl Host {
         let usual = PathBuf::from(format!("/run/user/{uid}"));
         // Missing under sudo, su, cron and Ansible, although the folder is there.
         let runtime_dir = given.or_else(|| usual.is_dir().then_some(usual));
-        Ok(Self { home: paths::home()?, uid, machine: Machine::this(), runtime_dir })
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in [SIGINT, SIGTERM] {
+            let value = usize::try_from(number).unwrap_or_default();
+            flag::register_usize(number, Arc::clone(&signal), value).map_err(Error::internal)?;
+        }
+        Ok(Self { home: paths::home()?, uid, machine: Machine::this(), runtime_dir, signal })
+    }
+
+    /// The signal that came, told once: whoever hears of it ends in order.
+    #[must_use]
+    pub fn interrupted(&self) -> Option<Error> {
+        let code = match i32::try_from(self.signal.swap(0, Ordering::Relaxed)) {
+            Ok(SIGINT) => Code::Interrupted,
+            Ok(SIGTERM) => Code::Terminated,
+            _ => return None,
+        };
+        Some(Error::new(code, "interrupted; nothing is half done", "run it again"))
     }
 
     /// Where the records of services lie.

@@ -45,8 +45,12 @@ pub struct Config {
     pub http_addr: SocketAddr,
     /// The web app's folder.
     pub web_root: Option<PathBuf>,
+    /// Where the token lies.
+    pub token_file: Option<PathBuf>,
     /// A hub that was told to verify tokens.
     pub oidc: bool,
+    /// A hub that was told to bind its owner to a subject.
+    pub binds_owner: bool,
     /// The owner that was named.
     pub owner_id: Option<OwnerId>,
     /// The hub to sync with, normalised.
@@ -55,16 +59,18 @@ pub struct Config {
     pub hub_ca: Option<PathBuf>,
     /// The longest time between two syncs.
     pub sync_interval: Duration,
-    /// `--self-update` was said.
-    pub self_update: bool,
+    /// Flags that were said whose work is still to come, and what that is.
+    pub not_yet: Vec<(&'static str, &'static str)>,
 }
 
 impl Config {
     /// Looks at what the flags name on this machine.
     ///
     /// # Errors
-    /// `usage` for a `--web-root` without the web app.
+    /// `usage` for a `--web-root` without the web app;
+    /// `insecure_permissions` for a `--token-file` that others may read.
     pub fn check_files(&self) -> Result<()> {
+        self.token_file.as_deref().map_or(Ok(()), check_token_file)?;
         self.web_root.as_deref().map_or(Ok(()), check_web_root)
     }
 }
@@ -101,13 +107,28 @@ impl Flags {
             socket,
             http_addr,
             web_root: self.web_root.clone(),
+            token_file: self.token_file.clone(),
             oidc,
+            binds_owner: self.owner_sub.is_some(),
             owner_id: self.owner_id.as_deref().map(parse_owner).transpose()?,
             hub_url,
             hub_ca: self.hub_ca.clone(),
             sync_interval: interval("sync-interval-secs", self.sync_interval_secs.as_deref(), 30)?,
-            self_update: self.self_update,
+            not_yet: self.not_yet(),
         })
+    }
+
+    /// Ignoring these harms nobody, but it is said. Those that would harm are
+    /// refused.
+    fn not_yet(&self) -> Vec<(&'static str, &'static str)> {
+        let work = [
+            ("web-root", self.web_root.is_some(), "serve the web app"),
+            ("self-update", self.self_update, "update itself"),
+            ("oidc-client-id", self.oidc_client_id.is_some(), "log in"),
+            ("token-file", self.token_file.is_some(), "send a token"),
+            ("allow-plaintext", self.allow_plaintext, "send a token"),
+        ];
+        work.into_iter().filter(|(_, said, _)| *said).map(|(flag, _, what)| (flag, what)).collect()
     }
 
     fn check_mode(&self, mode: Mode) -> Result<()> {
@@ -202,6 +223,19 @@ fn check_web_root(dir: &Path) -> Result<()> {
     Err(Error::usage(
         format!("--web-root {} has no index.html", dir.display()),
         "give the folder that the web app was unpacked to",
+    ))
+}
+
+fn check_token_file(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = path.metadata().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
+    if mode == 0o600 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::InsecurePermissions,
+        format!("--token-file {} has mode {mode:04o}", path.display()),
+        format!("chmod 600 {}", path.display()),
     ))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     clock::rfc3339,
     config::Config,
     error::{Code, Error, Result},
-    hub::{self, Hub},
+    hub::{self, Hub, guard::Guard},
     id::{EntityId, OwnerId},
     machine::Machine,
     port,
@@ -66,6 +66,12 @@ fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
         return refuse(
             "this version has no --mode client yet",
             "run a replica instead: hephd --mode local --hub-url URL",
+        );
+    }
+    if config.binds_owner {
+        return refuse(
+            "this version cannot bind an owner yet, so it does not start with --owner-sub",
+            "leave --owner-sub out",
         );
     }
     if config.mode == Mode::Server && config.oidc {
@@ -153,6 +159,10 @@ async fn serve(bound: Bound) -> Result<()> {
             replica: Arc::clone(&replica),
             instance: instance.clone(),
             clock: machine.clock.clone(),
+            guard: Guard {
+                machine: machine.name.clone(),
+                exposed: !config.http_addr.ip().is_loopback(),
+            },
         };
         tasks.spawn(hub::serve(listener, Arc::new(hub), stopping.clone()));
     }
@@ -199,11 +209,14 @@ fn announce(config: &Config) {
             .map_or("device without a hub".to_owned(), |url| format!("device of the hub {url}")),
     };
     tracing::info!(db = %config.db.display(), socket = %config.socket.display(), "ready: {what}");
-    if config.web_root.is_some() {
-        tracing::warn!("--web-root: this version does not serve the web app yet");
+    for (flag, what) in &config.not_yet {
+        tracing::warn!("--{flag}: this version does not {what} yet");
     }
-    if config.self_update {
-        tracing::warn!("--self-update: this version does not update itself yet");
+    if config.mode == Mode::Server && !config.http_addr.ip().is_loopback() {
+        tracing::warn!(
+            "--insecure-no-auth: everybody who reaches {} may read and write",
+            config.http_addr
+        );
     }
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
 }

@@ -9,7 +9,7 @@ use std::fmt;
 /// What went wrong, as a stable slug. Scripts match on it; it is only ever
 /// added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the slug is the documentation; see docs/reference/exit-codes.md")]
+#[allow(missing_docs, reason = "the slug is the documentation; see docs/reference/commands.md")]
 pub enum Code {
     AuthFailed,
     ConfigInvalid,
@@ -44,6 +44,7 @@ pub enum Code {
     TargetHasOtherOwner,
     TargetNotEmpty,
     TargetSidecarLeft,
+    Terminated,
     UnitForeign,
     Usage,
     ValueTooLarge,
@@ -87,6 +88,7 @@ impl Code {
             Self::TargetHasOtherOwner => "target_has_other_owner",
             Self::TargetNotEmpty => "target_not_empty",
             Self::TargetSidecarLeft => "target_sidecar_left",
+            Self::Terminated => "terminated",
             Self::UnitForeign => "unit_foreign",
             Self::Usage => "usage",
             Self::ValueTooLarge => "value_too_large",
@@ -102,6 +104,7 @@ impl Code {
             Self::Usage | Self::ConfigInvalid => 2,
             Self::NotReady | Self::CrashLoop | Self::HubUnreachable | Self::AuthFailed => 3,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
             _ => 4,
         }
     }
@@ -148,6 +151,7 @@ pub const ALL: &[Code] = &[
     Code::TargetHasOtherOwner,
     Code::TargetNotEmpty,
     Code::TargetSidecarLeft,
+    Code::Terminated,
     Code::UnitForeign,
     Code::Usage,
     Code::ValueTooLarge,
@@ -196,10 +200,15 @@ impl Error {
         self
     }
 
-    /// 1 for what was attempted and put back, else what the code says.
+    /// 1 for what was attempted and put back, else what the code says; a
+    /// signal is told in any case.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
-        if self.attempted { 1 } else { self.code.exit_code() }
+        match self.code {
+            Code::Interrupted | Code::Terminated => self.code.exit_code(),
+            _ if self.attempted => 1,
+            code => code.exit_code(),
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use crate::{
 
 /// No request takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// No answer is larger: a page has at most 4 MiB of ops, or one op.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How sync went, for as long as the process lives.
@@ -255,17 +257,31 @@ impl Cycles {
         if !status.is_success() {
             return self.refusal(status, response).await;
         }
-        let broken = |error: reqwest::Error| self.unreachable(&error);
-        match ask {
-            Ask::Heads(_) => response.json().await.map(Answer::Heads).map_err(broken),
-            Ask::Pull(_) => response.json().await.map(Answer::Page).map_err(broken),
-            Ask::Push(_) => response.json().await.map(Answer::Pushed).map_err(broken),
-            Ask::Chain(..) => response.json().await.map(Answer::Chain).map_err(broken),
+        let body = self.body(response).await?;
+        let read = match ask {
+            Ask::Heads(_) => serde_json::from_slice(&body).map(Answer::Heads),
+            Ask::Pull(_) => serde_json::from_slice(&body).map(Answer::Page),
+            Ask::Push(_) => serde_json::from_slice(&body).map(Answer::Pushed),
+            Ask::Chain(..) => serde_json::from_slice(&body).map(Answer::Chain),
+        };
+        read.map_err(|error| self.no_hub(&format!("does not answer like a hub: {error}")))
+    }
+
+    /// An answer's body, which must end.
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER_BYTES {
+                return Err(self.no_hub("answers without end"));
+            }
         }
+        Ok(body)
     }
 
     async fn refusal(&self, status: StatusCode, response: reqwest::Response) -> Result<Answer> {
-        let body: serde_json::Value = response.json().await.unwrap_or_default();
+        let body = self.body(response).await.unwrap_or_default();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |key: &str| body["error"][key].as_str().unwrap_or_default().to_owned();
         let (code, message) = (text("code"), text("message"));
         let error = |code, hint: &str| {
@@ -276,9 +292,10 @@ impl Cycles {
             (StatusCode::CONFLICT, "owner_mismatch") => {
                 Err(error(Code::OwnerMismatch, "sync with the hub of the same owner"))
             }
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-                Err(error(Code::AuthFailed, "log in: heph auth login"))
-            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Err(error(
+                Code::AuthFailed,
+                "this version cannot log in; the hub must let it in without",
+            )),
             (StatusCode::CONFLICT, "id_reused") => Err(error(
                 Code::IdReused,
                 "one of the two stores is damaged; see docs/reference/sync.md",
@@ -298,9 +315,13 @@ impl Cycles {
             why = cause.to_string();
             source = cause.source();
         }
+        self.no_hub(&format!("cannot be reached: {why}"))
+    }
+
+    fn no_hub(&self, why: &str) -> Error {
         Error::new(
             Code::HubUnreachable,
-            format!("the hub {} cannot be reached: {why}", self.hub_url),
+            format!("the hub {} {why}", self.hub_url),
             "nothing is lost; look whether the hub runs and the network is there",
         )
     }

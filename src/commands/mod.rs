@@ -68,6 +68,9 @@ pub fn report_plan(how: How, plan: &Plan, status: &str, data: Value) -> Report {
     }
     if how.check {
         report.lines.extend(plan.steps.iter().map(|step| format!("  would {}", step.describe())));
+        if plan.is_empty() {
+            report.lines.push("✓ nothing to do".to_owned());
+        }
     }
     report
 }

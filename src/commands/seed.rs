@@ -1,12 +1,19 @@
 //! `heph-ops seed`: a device's store becomes a hub's (Path A), or an empty
 //! store is born with its owner. The procedure is `hephd::store::seed`.
 
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hephd::{
     error::{Code, Error, Result},
     id::OwnerId,
-    report::{Report, Style},
+    report::{self, Report, Style},
     store::{
         Birth, Store, file,
         seed::{self, Look, Progress, Receipt, SeededFrom},
@@ -66,11 +73,40 @@ fn seed_from(
             from.display()
         )));
     }
+    let last_word = give_way_to_signals(host, &args.to, style);
     let bars = Bars::new(style);
     let (clock, entropy) = (&host.machine.clock, &host.machine.entropy);
-    let receipt = seed::seed(from, &args.to, clock, entropy, &|progress| bars.show(&progress))?;
+    let made = seed::seed(from, &args.to, clock, entropy, &|progress| bars.show(&progress));
     bars.clear();
-    Ok(seeded(args, &receipt))
+    if last_word.swap(true, Ordering::SeqCst) {
+        loop {
+            host.pause(Duration::from_secs(1)); // The signal has it; the process ends.
+        }
+    }
+    Ok(seeded(args, &made?))
+}
+
+/// A copy is one long step that nothing else can end. Up to its rename all
+/// there is of it is a staging file: a signal takes that away, and is told.
+/// Whoever takes the flag that this gives has the last word.
+#[allow(clippy::disallowed_methods, reason = "the copy cannot be asked to stop")]
+fn give_way_to_signals(host: &Host, to: &std::path::Path, style: Style) -> Arc<AtomicBool> {
+    let last_word = Arc::new(AtomicBool::new(false));
+    let (taken, host, to) = (Arc::clone(&last_word), host.clone(), to.to_owned());
+    std::thread::spawn(move || {
+        let signal = loop {
+            match host.interrupted() {
+                Some(signal) => break signal,
+                None => host.pause(Duration::from_millis(20)),
+            }
+        };
+        if !taken.swap(true, Ordering::SeqCst) {
+            file::clear_staging(&to);
+            let _ = std::fs::remove_dir(file::folder(&to)); // Unless something is in it.
+            std::process::exit(report::finish("seed", style, false, &Err(signal)).into());
+        }
+    });
+    last_word
 }
 
 fn already(args: &Args, before: &SeededFrom) -> Report {

@@ -1,14 +1,15 @@
 //! `heph-ops seed` on a live device, and what an independent program finds.
 
 use std::{
+    io::Read,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use serde_json::{Value, json};
 
-use super::sandbox::{Sandbox, add_task, free_port};
+use super::sandbox::{Sandbox, add_task, free_port, program, wait_for};
 
 /// Asks the `sqlite3` program, which knows nothing of ours.
 fn sqlite3(db: &Path, sql: &str) -> String {
@@ -78,6 +79,7 @@ fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
     }
     let (from, to) = (sandbox.device_db(), sandbox.path("hub/heph.db"));
     assert!(from.metadata().unwrap().len() > 50_000_000);
+    an_interrupted_seed_leaves_nothing(&sandbox, &from, &to);
 
     let stop = AtomicBool::new(false);
     let mut writer = sandbox.connect(".local/share/heph/hephd.sock");
@@ -107,6 +109,22 @@ fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
     for table in ["ops", "chains"] {
         assert_eq!(rows_only_in(&to, &from, table), "0", "{table} holds nothing that is not there");
     }
+}
+
+fn an_interrupted_seed_leaves_nothing(sandbox: &Sandbox, from: &Path, to: &Path) {
+    let mut command = sandbox.command(program("heph-ops"));
+    command.arg("seed").arg("--from").arg(from).arg("--to").arg(to).arg("--json");
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let left = || std::fs::read_dir(to.parent().unwrap()).into_iter().flatten().count();
+    wait_for("the copy to begin", || left() > 0);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143), "{out}");
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["error"]["code"], "terminated");
+    assert_eq!(left(), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! and the few lines that carry it.
 
 mod chain;
+pub mod guard;
 mod heads;
 mod health;
 mod pull;
@@ -16,6 +17,7 @@ use axum::{
     routing::{get, post},
 };
 
+use self::guard::Guard;
 pub use self::{
     chain::answer as answer_chain, heads::answer as answer_heads, pull::answer as answer_pull,
     push::answer as answer_push,
@@ -34,10 +36,13 @@ pub struct Hub {
     pub instance: String,
     /// For `server_time`.
     pub clock: Clock,
+    /// Who may be asked for.
+    pub guard: Guard,
 }
 
 /// The routes.
 pub fn router(hub: Arc<Hub>) -> Router {
+    let guard = hub.guard.clone();
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -46,8 +51,10 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
         .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn(reply::refuse_large_bodies))
+        .layer(axum::middleware::from_fn_with_state(guard, guard::check))
         .with_state(hub)
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, header},
 };
 
 use super::{
     Hub,
-    reply::{self, Reply},
+    reply::{self, Failure, Reply},
 };
 use crate::{
     error::Result,
@@ -39,10 +40,26 @@ pub fn answer(
     }
 }
 
+/// A page of another site can send a form without asking, but no JSON; and
+/// what is compressed could unfold to anything.
+fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(reply::unsupported("the body must be application/json"));
+    }
+    match text(header::CONTENT_ENCODING) {
+        "" | "identity" => Ok(()),
+        _ => Err(reply::unsupported("the body must not be compressed")),
+    }
+}
+
 pub(super) async fn handle(
     State(hub): State<Arc<Hub>>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply {
+    check_type(&headers)?;
     let body = body.map_err(|rejected| reply::bad_body(&rejected))?;
     let body: PushBody =
         serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;

@@ -56,7 +56,11 @@ fn failure(status: StatusCode, code: &str, message: &str, more: Value) -> Failur
     if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
         body.extend(more);
     }
-    Failure(Box::new((status, Json(body)).into_response()))
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    Failure(Box::new(response))
 }
 
 /// 400: the request cannot be read.
@@ -95,6 +99,22 @@ pub fn not_ready(message: &str) -> Failure {
 /// 404 for whatever there is not.
 pub async fn not_found() -> Failure {
     failure(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path", Value::Null)
+}
+
+/// 405: there is something, but not for this method.
+pub async fn method_not_allowed() -> Failure {
+    let message = "this path does not take that method";
+    failure(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Value::Null)
+}
+
+/// 403: not from there.
+pub fn forbidden(message: &str) -> Failure {
+    failure(StatusCode::FORBIDDEN, "forbidden", message, Value::Null)
+}
+
+/// 415: only plain JSON is read.
+pub fn unsupported(message: &str) -> Failure {
+    failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported", message, Value::Null)
 }
 
 /// What the protocol refuses, as the spoke understands it.

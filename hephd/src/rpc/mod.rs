@@ -88,7 +88,7 @@ impl From<RpcError> for Error {
             Some(code) => Self::new(code, &error.message, text("hint").unwrap_or_default()),
             None if error.code == INVALID_PARAMS => Self::usage(
                 error.message.clone(),
-                "see docs/reference/rpc.md for what the method takes",
+                "see docs/reference/daemon.md for what the method takes",
             ),
             None => Self::internal(format!("the daemon answered: {}", error.message)),
         }

@@ -60,6 +60,9 @@ pub fn run(args: &Args, host: &Host) -> Result<Report> {
             let late = (args.wait.is_some() && !reached).then_some(args.wanted);
             return Ok(report(host, &seen, broken, late));
         }
+        if let Some(signal) = host.interrupted() {
+            return Err(signal);
+        }
         host.pause(Duration::from_millis(100));
     }
 }

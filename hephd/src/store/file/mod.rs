@@ -13,7 +13,7 @@ use std::{
 
 pub use self::{
     lock::StoreLock,
-    nursery::Nursery,
+    nursery::{Nursery, clear_staging},
     place::{check_folder, check_place, refuse_sidecars},
 };
 use crate::error::{Result, file};

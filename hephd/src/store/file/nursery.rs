@@ -42,14 +42,8 @@ impl Nursery {
                 "wait until it is done, then run it again",
             ));
         }
-        let name = db.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let prefix = format!(".{name}.new-");
-        for left in std::fs::read_dir(place).map_err(file(place, "read"))?.flatten() {
-            if left.file_name().to_string_lossy().starts_with(&prefix) {
-                std::fs::remove_file(left.path()).map_err(file(&left.path(), "remove"))?;
-            }
-        }
-        let staging = place.join(format!("{prefix}{}", draw_hex::<4>(entropy)));
+        clear_staging(db);
+        let staging = place.join(format!("{}{}", prefix(db), draw_hex::<4>(entropy)));
         Ok(Self { folder: dir, db: db.to_owned(), staging })
     }
 
@@ -95,6 +89,21 @@ impl Nursery {
             }
         })?;
         sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))
+    }
+}
+
+/// How the staging files of a store are called.
+fn prefix(db: &Path) -> String {
+    format!(".{}.new-", db.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes what a killed predecessor left, as far as that can be done.
+pub fn clear_staging(db: &Path) {
+    let prefix = prefix(db);
+    for left in std::fs::read_dir(folder(db)).into_iter().flatten().flatten() {
+        if left.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = std::fs::remove_file(left.path());
+        }
     }
 }
 

@@ -1,0 +1,104 @@
+//! While a hub serves without authentication, any web page that a person of
+//! this machine looks at could talk to it. So a request must name this
+//! machine as its host (a name that leads here by an attacker's DNS does
+//! not), and must not come from another site's page.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::reply;
+
+/// Who may be asked for.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// This machine's name.
+    pub machine: String,
+    /// It listens on more than loopback.
+    pub exposed: bool,
+}
+
+pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match guard.refuses(request.headers()) {
+        Some(why) => reply::forbidden(why).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+impl Guard {
+    fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(header::HOST).unwrap_or_default();
+        if !self.is_here(name_of(host)) {
+            return Some("the Host of the request is not this machine");
+        }
+        let origin =
+            text(header::ORIGIN).map(|origin| origin.split_once("://").map_or("", |o| o.1));
+        match origin {
+            Some(origin) if origin != host => Some("a page of another site may not ask this hub"),
+            _ => None,
+        }
+    }
+
+    /// Addresses are what they are; names could be anybody's, except
+    /// `localhost` and this machine's own, alone or within a domain.
+    fn is_here(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        match name.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || self.exposed,
+            Err(_) if name == "localhost" => true,
+            Err(_) => {
+                let machine = self.machine.to_ascii_lowercase();
+                let first = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+                self.exposed && !machine.is_empty() && first(&name) == first(&machine)
+            }
+        }
+    }
+}
+
+/// A host without its port, an IPv6 address without its brackets.
+fn name_of(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn refuses(exposed: bool, host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        Guard { machine: "indri".to_owned(), exposed }.refuses(&headers).is_some()
+    }
+
+    #[test]
+    fn this_machine_and_nobody_else() {
+        for host in ["localhost:8787", "127.0.0.1:8787", "[::1]:8787", "LOCALHOST"] {
+            assert!(!refuses(false, host, None), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8787", "192.168.1.7:8787", "indri:8787", ""] {
+            assert!(refuses(false, host, None), "{host}");
+        }
+        for host in ["192.168.1.7:8787", "indri:8787", "indri.tail1.ts.net:8787", "[fd00::7]:8787"]
+        {
+            assert!(!refuses(true, host, None), "{host}");
+        }
+        assert!(refuses(true, "evil.example:8787", None));
+        assert!(refuses(false, "localhost:8787", Some("https://evil.example")));
+        assert!(refuses(false, "localhost:8787", Some("null")));
+        assert!(!refuses(false, "localhost:8787", Some("http://localhost:8787")));
+    }
+}
