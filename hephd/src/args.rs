@@ -169,6 +169,25 @@ impl Flags {
         })
     }
 
+    /// The flags that are paths, as far as they were said.
+    pub fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths = [
+            &mut self.db,
+            &mut self.socket,
+            &mut self.web_root,
+            &mut self.hub_ca,
+            &mut self.token_file,
+        ];
+        paths.into_iter().flatten()
+    }
+
+    /// The same flags, with paths that can be written down.
+    pub(crate) fn with_plain_paths(&self) -> Self {
+        let mut plain = self.clone();
+        plain.paths_mut().for_each(|path| *path = path.to_string_lossy().into_owned().into());
+        plain
+    }
+
     /// Reads them back.
     ///
     /// # Errors

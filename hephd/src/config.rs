@@ -86,6 +86,12 @@ impl Flags {
         let db = self.db.clone().map_or_else(paths::default_db, Ok)?;
         let socket = self.socket.clone().unwrap_or_else(|| paths::socket_beside(&db));
         check_socket(&socket)?;
+        if socket == db {
+            return Err(Error::usage(
+                format!("--socket and --db are both {}", db.display()),
+                "leave --socket out, or give another path",
+            ));
+        }
         let http_addr = parse_address(self.http_addr.as_deref().unwrap_or("127.0.0.1:8787"))?;
         let oidc = self.check_oidc(mode)?;
         if mode == Mode::Server && !oidc {
@@ -132,7 +138,7 @@ impl Flags {
     }
 
     fn check_mode(&self, mode: Mode) -> Result<()> {
-        let said = self.to_table().unwrap_or_default();
+        let said = self.with_plain_paths().to_table()?;
         let wrong: &[&[&str]] = match mode {
             Mode::Server => &[&SPOKE_ONLY, &LOCAL_ONLY],
             Mode::Local => &[&SERVER_ONLY],

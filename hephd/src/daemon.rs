@@ -6,7 +6,7 @@ use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::Arc, 
 use rustix::{fs::Mode as FileMode, process::umask};
 use sd_notify::NotifyState;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
 
@@ -35,7 +35,6 @@ struct Bound {
     store: Store,
     socket: UnixListener,
     http: Option<TcpListener>,
-    _lock: file::StoreLock,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -47,15 +46,20 @@ pub fn run(config: Config) -> Result<()> {
     umask(FileMode::from_raw_mode(0o077));
     // Only fails where one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let bound = bind(config)?;
+    let (bound, _lock) = bind(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::internal)?;
-    let served = runtime.block_on(serve(bound));
+    let (ended, replica) = runtime.block_on(serve(bound))?;
+    // With the runtime goes whatever still held the store.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    served
+    if let Some(replica) = Arc::into_inner(replica) {
+        replica.close();
+    }
+    tracing::info!("stopped");
+    ended
 }
 
 /// Flags of the contract whose work is still to come are refused rather than
@@ -83,16 +87,17 @@ fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn bind(config: Config) -> Result<Bound> {
+/// Takes everything that there is to take; the lock outlives all the rest.
+fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
     config.check_files()?;
     let machine = Machine::this();
+    if config.existing_store && !config.db.exists() {
+        return Err(crate::store::missing(&config.db));
+    }
     if config.db_is_default {
         file::make_private_folder(file::folder(&config.db))?;
     }
     file::check_place(&config.db)?;
-    if config.existing_store && !config.db.exists() {
-        return Err(crate::store::missing(&config.db));
-    }
     let lock = file::StoreLock::take(&config.db)?;
     // The store comes last: what is refused before it leaves none behind.
     let socket = rpc::server::bind(&config.socket)?;
@@ -106,7 +111,7 @@ fn bind(config: Config) -> Result<Bound> {
     };
     let store = open_or_create(&config, &machine)
         .inspect_err(|_| drop(std::fs::remove_file(&config.socket)))?;
-    Ok(Bound { config, machine, store, socket, http, _lock: lock })
+    Ok((Bound { config, machine, store, socket, http }, lock))
 }
 
 fn open_or_create(config: &Config, machine: &Machine) -> Result<Store> {
@@ -132,8 +137,11 @@ fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
     )
 }
 
-async fn serve(bound: Bound) -> Result<()> {
-    let Bound { config, machine, store, socket, http, _lock } = bound;
+/// Serves until the end; gives how that came, and the store to close.
+async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
+    let Bound { config, machine, store, socket, http } = bound;
+    // From before the word "ready" on, to be stopped is to be stopped well.
+    let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
     let replica = Arc::new(Replica::start(store, &config.db, &machine)?);
     let instance = EntityId::draw(&machine.entropy).to_string();
@@ -171,7 +179,7 @@ async fn serve(bound: Bound) -> Result<()> {
     tasks.spawn(rpc::server::serve(socket, daemon, stopping.clone()));
 
     announce(&config);
-    let ended = wait_for_the_end(&mut tasks).await;
+    let ended = wait_for_the_end(signals, &mut tasks).await;
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     stop.say();
     let finish = async { while tasks.join_next().await.is_some() {} };
@@ -181,11 +189,7 @@ async fn serve(bound: Bound) -> Result<()> {
         while tasks.join_next().await.is_some() {}
     }
     let _ = std::fs::remove_file(&config.socket);
-    if let Some(replica) = Arc::into_inner(replica) {
-        replica.stop().await;
-    }
-    tracing::info!("stopped");
-    ended
+    Ok((ended, replica))
 }
 
 fn health(config: &Config, machine: &Machine, instance: String) -> Health {
@@ -221,17 +225,28 @@ fn announce(config: &Config) {
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
 }
 
+/// The signals that mean: stop.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(Error::internal);
+        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+}
+
 /// A signal, or a task that should not have ended. Meanwhile the service
 /// manager's watchdog is fed.
-async fn wait_for_the_end(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
-    let mut term = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+async fn wait_for_the_end(mut signals: Signals, tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     let feed = sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |limit| limit / 2);
     let mut feeding = tokio::time::interval(feed);
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
+            _ = signals.term.recv() => return Ok(()),
+            _ = signals.int.recv() => return Ok(()),
             _ = feeding.tick() => {
                 let _ = sd_notify::notify(&[NotifyState::Watchdog]);
             }

@@ -31,6 +31,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// One text for each: a link may have a node's id.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Node(id) => id.to_string(),
+            Self::Link(id) => format!("link:{id}"),
+        }
+    }
+
     /// The id, whichever sort it is.
     #[must_use]
     pub const fn id(&self) -> &EntityId {

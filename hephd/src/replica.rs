@@ -101,11 +101,8 @@ impl Replica {
     }
 
     /// Finishes what waits, moves the log into the file, closes.
-    pub async fn stop(self) {
-        for reader in self.readers {
-            reader.stop();
-        }
-        let _ = self.writer.run(|store| store.checkpoint()).await;
+    pub fn close(self) {
+        self.readers.into_iter().for_each(Worker::stop);
         self.writer.stop();
     }
 }
@@ -136,6 +133,8 @@ impl Worker {
                     tracing::error!("a job on the store panicked; its transaction is undone");
                 }
             }
+            // Only the writer can; for a reader there is nothing to do.
+            let _ = store.checkpoint();
         };
         let thread = std::thread::Builder::new().name(format!("store-{name}")).spawn(work);
         Ok(Self { jobs, thread: thread.map_err(Error::internal)? })

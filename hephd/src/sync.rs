@@ -210,11 +210,11 @@ impl Cycle {
                 self.pushed += body.received;
                 // A hub that takes nothing would be sent the same for ever.
                 if body.received == 0 {
-                    self.compare_again()?;
+                    self.compare_again(hub_moved)?;
                 }
                 self.hub = Some(body.heads);
             }
-            Answer::NotNext => self.compare_again()?,
+            Answer::NotNext => self.compare_again(hub_moved)?,
             Answer::Chain(body) => self.take_chain(store, &body)?,
         }
         Ok(())
@@ -266,7 +266,10 @@ impl Cycle {
         let Some(common) = search.found() else { return Ok(()) };
         let healed = store.heal_fork(owner, &search.origin, common)?;
         if healed.cut == 0 {
-            return Err(not_a_chain(&search.origin));
+            // Another cycle healed it meanwhile; or the hub's chain does not
+            // hold, and then the next round ends here too.
+            let origin = search.origin.clone();
+            return self.compare_again(|| not_a_chain(&origin));
         }
         self.healed.push(healed);
         // Each fork cuts something off, so this comes to an end by itself.
@@ -274,17 +277,10 @@ impl Cycle {
         Ok(())
     }
 
-    fn compare_again(&mut self) -> Result<()> {
+    fn compare_again(&mut self, too_often: impl FnOnce() -> Error) -> Result<()> {
         self.rounds += 1;
         self.stage = Stage::Compare;
-        if self.rounds < MAX_ROUNDS {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::HubUnreachable,
-            "the hub moved on during every attempt to push",
-            "nothing is lost; the next cycle tries again",
-        ))
+        if self.rounds < MAX_ROUNDS { Ok(()) } else { Err(too_often()) }
     }
 
     /// The hub's heads as this cycle last saw them.
@@ -311,5 +307,13 @@ fn not_a_chain(origin: &Origin) -> Error {
         Code::SameOrigin,
         format!("the hub's chain of origin {origin} does not hold: its hashes are wrong"),
         "the hub's store is damaged; restore it, and its spokes give back what it lacks",
+    )
+}
+
+fn hub_moved() -> Error {
+    Error::new(
+        Code::HubUnreachable,
+        "the hub moved on during every attempt to push",
+        "nothing is lost; the next cycle tries again",
     )
 }

@@ -1,7 +1,10 @@
 //! The daemon's end of the local socket.
 
 use std::{
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::FileTypeExt,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     sync::Arc,
 };
@@ -19,7 +22,7 @@ use crate::{
 
 /// Makes the socket, 0600 from the first moment: the mode comes from the
 /// umask, as a chmod afterwards would be a race. A stale one is replaced, a
-/// live one refused. To be called before there are threads, as the umask is
+/// live one refused, and so is whatever is no socket. To be called before there are threads, as the umask is
 /// the process's.
 ///
 /// # Errors
@@ -33,6 +36,13 @@ pub fn bind(socket: &Path) -> Result<UnixListener> {
             Code::StoreInUse,
             format!("another daemon listens at {}", socket.display()),
             "stop that one first, or choose another socket: --socket PATH",
+        ));
+    }
+    if std::fs::symlink_metadata(socket).is_ok_and(|meta| !meta.file_type().is_socket()) {
+        return Err(Error::new(
+            Code::TargetNotEmpty,
+            format!("{} is a file, and no socket", socket.display()),
+            "choose another path: --socket PATH",
         ));
     }
     match std::fs::remove_file(socket) {

@@ -69,6 +69,9 @@ impl Store {
         if seq == 0 {
             return Ok(Some(Hash::NONE));
         }
+        if i64::try_from(seq).is_err() {
+            return Ok(None); // No chain is that long, and no SQLite integer.
+        }
         let mut read = self.conn.prepare_cached(
             "SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3",
         )?;

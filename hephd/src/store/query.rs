@@ -11,6 +11,7 @@ use crate::{
     error::Result,
     id::{EntityId, OwnerId},
     node::{Link, Node, Wanted},
+    op::Target,
 };
 
 impl Store {
@@ -19,7 +20,7 @@ impl Store {
     /// # Errors
     /// SQLite's; `store_corrupt`.
     pub fn node(&self, owner: &OwnerId, id: &EntityId) -> Result<Option<Node>> {
-        let entity = state::entity(&self.conn, owner, id)?;
+        let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
         let text = |field| entity.shown(field).and_then(Value::as_str).unwrap_or_default();
         if text("kind").is_empty() {
             return Ok(None);

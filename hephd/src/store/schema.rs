@@ -47,6 +47,7 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
 
     -- The current versions of every field: ops that no known op supersedes.
+    -- `entity` is a node's id, or 'link:' before a link's.
     CREATE TABLE versions (
         owner TEXT NOT NULL,
         entity TEXT NOT NULL,

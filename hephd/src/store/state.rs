@@ -26,7 +26,7 @@ pub(super) type Touched = BTreeSet<Target>;
 
 /// A new op takes its place among the versions of its field.
 pub(super) fn apply(tx: &Transaction<'_>, set: &Set, n: i64, touched: &mut Touched) -> Result<()> {
-    let (owner, entity) = (set.owner.as_str(), set.target.id().as_str());
+    let (owner, entity) = (set.owner.as_str(), set.target.key());
     for seen in &set.seen {
         let seen = seen.to_string();
         let known: Option<i64> = tx
@@ -42,7 +42,7 @@ pub(super) fn apply(tx: &Transaction<'_>, set: &Set, n: i64, touched: &mut Touch
                 .execute(params![owner, entity, set.field, n])?,
             None => tx
                 .prepare_cached("INSERT OR IGNORE INTO awaited VALUES (?1, ?2, ?3, ?4)")?
-                .execute([owner, &seen, entity, &set.field])?,
+                .execute([owner, &seen, &entity, &set.field])?,
         };
     }
     if !was_awaited(tx, set)? {
@@ -63,18 +63,18 @@ fn was_awaited(tx: &Transaction<'_>, set: &Set) -> Result<bool> {
         .prepare_cached(
             "SELECT 1 FROM awaited WHERE owner = ?1 AND id = ?2 AND entity = ?3 AND field = ?4",
         )?
-        .exists([owner, &id, set.target.id().as_str(), &set.field])?;
+        .exists([owner, &id, &set.target.key(), &set.field])?;
     tx.prepare_cached("DELETE FROM awaited WHERE owner = ?1 AND id = ?2")?.execute([owner, &id])?;
     Ok(superseded)
 }
 
 /// The current versions of one node or link.
-pub(super) fn entity(conn: &Connection, owner: &OwnerId, id: &EntityId) -> Result<Entity> {
+pub(super) fn entity(conn: &Connection, owner: &OwnerId, target: &Target) -> Result<Entity> {
     let mut read = conn.prepare_cached(
         "SELECT o.bytes FROM versions v JOIN ops o ON o.n = v.op
          WHERE v.owner = ?1 AND v.entity = ?2",
     )?;
-    let mut rows = read.query([owner.as_str(), id.as_str()])?;
+    let mut rows = read.query([owner.as_str(), &target.key()])?;
     let mut entity = Entity::default();
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_str().map_err(|e| damaged("ops", &e))?;
@@ -88,7 +88,7 @@ pub(super) fn entity(conn: &Connection, owner: &OwnerId, id: &EntityId) -> Resul
 /// Works out again what is shown of the nodes and links concerned.
 pub(super) fn refresh(tx: &Transaction<'_>, owner: &OwnerId, touched: &Touched) -> Result<()> {
     for target in touched {
-        let shown = entity(tx, owner, target.id())?;
+        let shown = entity(tx, owner, target)?;
         match target {
             Target::Node(id) => refresh_node(tx, owner, id, &shown)?,
             Target::Link(id) => refresh_link(tx, owner, id, &shown)?,

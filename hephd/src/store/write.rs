@@ -79,7 +79,7 @@ impl<'a> Pen<'a> {
         check_fields(set)?;
         let id = id.cloned().unwrap_or_else(|| EntityId::draw(&self.machine.entropy));
         let target = Target::Node(id.clone());
-        let node = state::entity(self.tx, self.owner, &id)?;
+        let node = state::entity(self.tx, self.owner, &target)?;
         if node.shown("kind").is_none() && !set.contains_key("kind") {
             return Err(Error::new(
                 Code::NodeNotFound,
@@ -101,7 +101,7 @@ impl<'a> Pen<'a> {
     fn link(&mut self, link: &Link, deleted: bool) -> Result<EntityId> {
         let id = EntityId::of_link(self.owner, &link.from, &link.to, &link.kind);
         let target = Target::Link(id.clone());
-        let known = state::entity(self.tx, self.owner, &id)?;
+        let known = state::entity(self.tx, self.owner, &target)?;
         if !deleted {
             self.set(&target, &known, "ends", &json!(link))?;
         }
@@ -125,7 +125,7 @@ impl<'a> Pen<'a> {
 
     /// A deletion names all that it has seen of the whole node.
     fn delete(&mut self, target: &Target, deleted: bool) -> Result<()> {
-        let entity = state::entity(self.tx, self.owner, target.id())?;
+        let entity = state::entity(self.tx, self.owner, target)?;
         let stays_deleted = deleted && entity.hidden();
         let stays = !deleted && entity.versions(DELETED).is_empty();
         if stays_deleted || stays {

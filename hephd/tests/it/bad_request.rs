@@ -157,3 +157,35 @@ fn rows_40_and_41_calls_at_the_socket_that_make_no_sense() {
         assert_eq!(answer["error"]["code"], code, "{line}: {answer}");
     }
 }
+
+#[test]
+fn questions_about_a_chain_that_make_no_sense_are_answered() {
+    let hub = hub();
+    let asked = |query: &str| get(hub.port, &format!("/sync/chain?{query}"));
+    for bad in ["", "origin=x&at=1", "origin=00000000000000aa", "origin=00000000000000aa&at=one"] {
+        assert_eq!(asked(bad).0, 400, "{bad}");
+    }
+    for none in ["0", "7", "18446744073709551615", "9223372036854775808"] {
+        let (status, _, body) = asked(&format!("origin=00000000000000aa&at={none}"));
+        assert!(status == 200 || status == 400, "{none}: {status} {body}");
+    }
+}
+
+/// Every refusal has the one form, also those that the router makes.
+#[test]
+fn every_refusal_says_why_in_json() {
+    let hub = hub();
+    let refusals = [
+        get(hub.port, "/nothing"),
+        get(hub.port, "/sync/push"),
+        get(hub.port, "/sync/pull?after=!"),
+        get(hub.port, "/sync/pull?limit=many"),
+        post(hub.port, "/sync/heads", "{}"),
+        post(hub.port, "/sync/push", "{"),
+    ];
+    for (status, head, body) in refusals {
+        let read: Value = serde_json::from_str(&body).unwrap_or_default();
+        assert!(read["error"]["code"].is_string(), "{status} {head} {body:?}");
+        assert!(read["error"]["message"].is_string(), "{status} {head} {body:?}");
+    }
+}

@@ -234,3 +234,49 @@ fn an_idle_daemon_is_small() {
     // The bar of 25 MB is the release build's; this one is larger.
     assert!(kb < 40_000, "{kb} kB");
 }
+
+#[test]
+fn two_devices_and_a_hub_end_equal_over_real_http() {
+    let home = Home::new();
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let url = format!("http://{address}");
+    let db = |name: &str| home.folder(name).join("heph.db").display().to_string();
+    let (hub_db, one_db, two_db) = (db("hub"), db("one"), db("two"));
+    let start_hub = || home.start(&["--mode", "server", "--db", &hub_db, "--http-addr", &address]);
+    let mut hub = start_hub();
+    let devices = [&one_db, &two_db]
+        .map(|db| home.start(&["--mode", "local", "--db", db, "--hub-url", &url]));
+    let sync = |daemon: &super::running::Running| -> Value {
+        daemon.client().call("sync.now", &Value::Null).unwrap()
+    };
+    for device in &devices {
+        sync(device);
+    }
+    // The hub is killed and started again on the way.
+    for round in 0..3 {
+        for daemon in devices.iter().chain([&hub]) {
+            let mut client = daemon.client();
+            for n in 0..20 {
+                add_task(&mut client, &format!("{round} {n}")).unwrap();
+            }
+        }
+        drop(hub);
+        for device in &devices {
+            add_task(&mut device.client(), "while the hub is away").unwrap();
+        }
+        hub = start_hub();
+        devices.iter().for_each(|device| drop(sync(device)));
+    }
+    sync(&devices[0]);
+    let statuses = devices.iter().map(sync).collect::<Vec<_>>();
+    assert!(statuses.iter().all(|status| status["equal"] == true), "{statuses:?}");
+    assert_eq!(statuses[0]["heads"], statuses[1]["heads"]);
+    let all = |daemon: &super::running::Running| -> Value {
+        daemon.client().call("node.list", &json!({ "deleted": true })).unwrap()
+    };
+    assert_eq!(all(&hub), all(&devices[0]));
+    assert_eq!(all(&hub), all(&devices[1]));
+    // Three of 20 tasks a round, one from each device, and three devices.
+    assert_eq!(all(&hub).as_array().unwrap().len(), 3 * (3 * 20 + 2) + 3);
+}

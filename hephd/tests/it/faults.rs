@@ -126,8 +126,9 @@ fn every_planted_fault_is_seen() {
     ];
     let mut unseen = Vec::new();
     for fault in faults {
-        let found = (0..1_000)
-            .find_map(|seed| live(seed, Some(fault)).err().map(|why| (seed + 1, why.to_string())));
+        let found = (0..1_000).find_map(|seed| {
+            live(seed, Some(fault), 1).err().map(|why| (seed + 1, why.to_string()))
+        });
         match found {
             Some((schedules, why)) => {
                 let why: String = why.chars().take(90).collect();

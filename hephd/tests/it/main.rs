@@ -2,7 +2,7 @@
 //!
 //! - [`world`]: replicas of one owner in one process, and the wire between
 //!   them; [`model`]: what ops mean, by definition
-//! - [`converge`], [`schedules`], [`oplog`]: replicas end equal, lose nothing,
+//! - [`converge`], [`schedules`], [`put_back`], [`oplog`]: replicas end equal, lose nothing,
 //!   and refuse what they must; [`faults`]: that these tests would see it
 //! - [`running`]: the real program; [`cli_daemon`], [`bad_input`],
 //!   [`bad_request`]: what it does, and what it answers to nonsense
@@ -23,10 +23,13 @@ mod bad_input;
 mod bad_request;
 mod cli_daemon;
 mod converge;
+mod ends;
 mod faults;
 mod model;
 mod oplog;
+mod put_back;
 mod running;
 mod schedules;
 mod seed;
+mod spares;
 mod world;

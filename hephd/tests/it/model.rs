@@ -85,7 +85,7 @@ pub fn shown(all: &BTreeMap<String, Fields>) -> String {
     links.retain(|link| nodes.contains_key(&link.from.to_string()));
     links.sort();
     let text = json!({ "nodes": nodes, "links": links, "conflicts": conflicts });
-    serde_json::to_string_pretty(&text).unwrap()
+    text.to_string()
 }
 
 fn node(id: &str, fields: &Fields, kind: &str, title: &str) -> Value {

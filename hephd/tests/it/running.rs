@@ -4,11 +4,12 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use hephd::rpc::client::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// No wait in a test is longer.
@@ -66,7 +67,8 @@ impl Home {
                 let log = std::fs::read_to_string(self.path("log")).unwrap();
                 panic!("hephd ended with {status}: {log}");
             }
-            Client::connect(&running.socket, DEADLINE).is_ok()
+            let client = Client::connect(&running.socket, DEADLINE);
+            client.is_ok_and(|mut client| client.call::<Value>("health", &Value::Null).is_ok())
         });
         running
     }
@@ -85,9 +87,22 @@ impl Running {
 
     /// SIGTERM, and the exit code.
     pub fn stop(mut self) -> i32 {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
         self.child.wait().unwrap().code().unwrap()
+    }
+
+    /// SIGTERM, and how it ended; none where that took too long.
+    pub fn stop_within(mut self, patience: Duration) -> Option<ExitStatus> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return Some(ended);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Step {
     Open(usize),
     Go(usize),
     Crash(usize),
-    Clock(usize, u64),
+    Restart(usize, u64),
     Pass(u64),
     Copy(usize),
     PutBack(usize),
@@ -57,7 +57,7 @@ fn step(dice: &Dice) -> Step {
         27..44 => Step::Open(who),
         44..76 => Step::Go(1 + dice.below(30)),
         76..79 => Step::Crash(who),
-        79..83 => Step::Clock(who, *dice.pick(&[0, 1000, TODAY, TODAY + 900_000, YEAR_2099])),
+        79..83 => Step::Restart(who, *dice.pick(&[0, 1000, TODAY, TODAY + 900_000, YEAR_2099])),
         83..88 => Step::Pass(dice.roll() % 100_000_000),
         88..92 => Step::Copy(who),
         92..96 => Step::PutBack(who),
@@ -77,6 +77,7 @@ pub struct World {
     pub told: BTreeMap<usize, hephd::cursor::Cursor>,
     seeds: Vec<u64>,
     trips: Vec<(usize, Trip)>,
+    at_once: usize,
     copies: Vec<(usize, Snapshot)>,
     pushes: Vec<PushBody>,
     acked: BTreeMap<String, String>,
@@ -86,7 +87,7 @@ pub struct World {
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 impl World {
-    fn new(seed: u64, planted: Option<Fault>) -> Self {
+    fn new(seed: u64, planted: Option<Fault>, at_once: usize) -> Self {
         let dice = Dice::new(seed ^ 0x5eed);
         let owner = Birth::Owned("the-owner".parse().unwrap());
         let seeds: Vec<u64> = (0..3).map(|_| dice.roll()).collect();
@@ -94,7 +95,19 @@ impl World {
         let peers = seeds.iter().enumerate().map(peer).collect();
         let (trips, copies, pushes) = (Vec::new(), Vec::new(), Vec::new());
         let (told, acked) = (BTreeMap::new(), BTreeMap::new());
-        Self { peers, dice, planted, told, seeds, trips, copies, pushes, acked, origins: 3 }
+        Self {
+            peers,
+            dice,
+            planted,
+            told,
+            seeds,
+            trips,
+            at_once,
+            copies,
+            pushes,
+            acked,
+            origins: 3,
+        }
     }
 
     /// A process starts: what it draws is new, unless that is what is wrong.
@@ -116,10 +129,10 @@ impl World {
         match step {
             Step::Write(who) => self.write(who % count),
             Step::WriteFromTheFuture(who) => self.write_from_the_future(who % count),
-            Step::Open(who) => self.trips.push((1 + who % (count - 1), Trip::default())),
+            Step::Open(who) => self.open(1 + who % (count - 1)),
             Step::Go(steps) => (0..steps).try_for_each(|_| self.go())?,
             Step::Crash(who) => self.trips.retain(|(spoke, _)| *spoke != who % count),
-            Step::Clock(who, ms) => self.peers[who % count].set_clock(ms),
+            Step::Restart(who, ms) => self.restart(who % count, ms),
             Step::Pass(ms) => self.peers.iter().for_each(|peer| peer.pass_time(ms)),
             Step::Copy(who) => self.copy(who % count),
             Step::PutBack(who) => self.put_back(who % count),
@@ -156,6 +169,23 @@ impl World {
         let entry = Entry { origin, seq: head.seq + 1, hash, op };
         let taken = peer.store.append(&owner, &[entry]).unwrap();
         assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
+    }
+
+    fn open(&mut self, spoke: usize) {
+        let under_way = self.trips.iter().filter(|(of, _)| *of == spoke).count();
+        if under_way < self.at_once {
+            self.trips.push((spoke, Trip::default()));
+        }
+    }
+
+    /// A new process on the same disk, by a clock that may have gone wrong.
+    fn restart(&mut self, who: usize, ms: u64) {
+        self.peers[who].set_clock(ms);
+        if self.peers[who].store.owner().unwrap().is_some() {
+            let (disk, seed) = (self.peers[who].snapshot(), self.next_process(who));
+            self.peers[who].restore("restarted", &disk, seed);
+            self.trips.retain(|(spoke, _)| *spoke != who);
+        }
     }
 
     /// Some cycle under way takes a step.
@@ -278,7 +308,8 @@ impl World {
     fn all_are_equal_and_have(&self, ops: &BTreeMap<String, String>) -> Outcome<()> {
         let (heads, meant) = (self.peers[0].heads(), model::export(self.peers[0].ops().values()));
         for (n, peer) in self.peers.iter().enumerate() {
-            if let Some(id) = ops.keys().find(|id| !peer.ops().contains_key(*id)) {
+            let held = peer.ops();
+            if let Some(id) = ops.keys().find(|id| !held.contains_key(*id)) {
                 Err(format!("replica {n} lacks {id}"))?;
             }
             if peer.heads() != heads {
@@ -296,8 +327,8 @@ impl World {
 }
 
 /// Lives through a schedule, then looks whether all is well.
-pub fn live(seed: u64, planted: Option<Fault>) -> Outcome<()> {
-    let mut world = World::new(seed, planted);
+pub fn live(seed: u64, planted: Option<Fault>, at_once: usize) -> Outcome<()> {
+    let mut world = World::new(seed, planted, at_once);
     schedule(seed).into_iter().try_for_each(|step| world.play(step))?;
     world.trips.clear();
     let ops = world.on_disks()?;
@@ -307,7 +338,12 @@ pub fn live(seed: u64, planted: Option<Fault>) -> Outcome<()> {
 
 #[test]
 fn whatever_happens_two_quiet_rounds_make_all_replicas_equal_and_lose_nothing() {
-    for_seeds(full(300, 30_000), |seed| live(seed, None).unwrap());
+    for_seeds(full(300, 30_000), |seed| live(seed, None, 1).unwrap());
+}
+
+#[test]
+fn two_cycles_of_one_spoke_at_once_do_no_harm() {
+    for_seeds(full(100, 10_000), |seed| live(seed, None, 3).unwrap());
 }
 
 #[test]
@@ -315,7 +351,6 @@ fn the_hlc_cursor_of_the_first_design_loses_late_ops() {
     let schedules = full(200, 10_000);
     let lost = (0..schedules).filter(|seed| first_design::loses(&schedule(*seed))).count();
     eprintln!("the first design loses ops for good in {lost} of {schedules} schedules");
-    assert!(first_design::loses(&schedule(0)) || lost > 0);
     assert!(lost * 10 > schedules as usize * 9, "{lost} of {schedules}: M1 says nearly all");
     // The same schedules lose nothing here: the test above.
 }
@@ -328,18 +363,21 @@ fn two_spokes_and_a_hub_end_equal_after_a_thousand_edits_each_and_long_absences(
         let mut hub = Peer::new("hub", &owner, &dice);
         let mut spokes = [Peer::new("one", &owner, &dice), Peer::new("two", &owner, &dice)];
         let mut away = [0; 2];
-        for edit in 0..1_000 {
-            world::random_edit(&mut hub, 60, &dice);
+        let mut clocks = [0, YEAR_2099, TODAY - 86_400_000, TODAY].into_iter().cycle();
+        for n in 0..1_000 {
+            edit(&mut hub, &dice);
             for (spoke, away) in spokes.iter_mut().zip(&mut away) {
-                world::random_edit(spoke, 60, &dice);
-                if dice.percent(2) {
-                    spoke.set_clock(*dice.pick(&[0, 7, TODAY - 86_400_000, TODAY, YEAR_2099]));
+                edit(spoke, &dice);
+                if dice.percent(1) {
+                    let (disk, seed) = (spoke.snapshot(), dice.roll());
+                    spoke.set_clock(clocks.next().unwrap());
+                    spoke.restore("restarted", &disk, seed);
                 }
                 spoke.pass_time(dice.roll() % 60_000);
                 if dice.percent(1) {
-                    *away = edit + dice.below(300);
+                    *away = n + dice.below(300);
                 }
-                if edit >= *away && dice.percent(10) {
+                if n >= *away && dice.percent(10) {
                     cycle(spoke, &mut hub, Weather::foul(&dice), &dice).unwrap();
                 }
             }
@@ -359,12 +397,18 @@ fn two_spokes_and_a_hub_end_equal_after_a_thousand_edits_each_and_long_absences(
         for peer in all.iter().chain([&late, &hub]) {
             assert_eq!(peer.heads(), hub.heads());
             assert_eq!(export(peer), meant);
-            assert!(written.iter().all(|id| peer.ops().contains_key(id)));
+            let held = peer.ops();
+            assert!(written.iter().all(|id| held.contains_key(id)));
         }
-        assert!(written.len() > 3_000, "{} ops", written.len());
+        assert!(written.len() >= 3_000, "{} ops", written.len());
         assert!(written.first().unwrap() < &"0000000100000".to_owned(), "somebody lived in 1970");
         assert!(written.last().unwrap() > &YEAR_2099.to_string(), "somebody lived in 2099");
     });
+}
+
+/// An edit that changes something.
+fn edit(peer: &mut Peer, dice: &Dice) {
+    while world::random_edit(peer, 60, dice) == 0 {}
 }
 
 #[test]
@@ -442,7 +486,7 @@ mod first_design {
             pushed: None,
         };
         let mut peers: Vec<Replica> = (0..3).map(replica).collect();
-        for step in schedule {
+        for (n, step) in schedule.iter().enumerate() {
             match *step {
                 Step::Write(who) => {
                     let peer = &mut peers[who % 3];
@@ -453,7 +497,10 @@ mod first_design {
                     let [hub, spoke] = peers.get_disjoint_mut([0, 1 + who % 2]).unwrap();
                     sync(spoke, hub);
                 }
-                Step::Clock(who, ms) => peers[who % 3].wall = ms,
+                Step::Restart(who, ms) => {
+                    peers[who % 3].wall = ms;
+                    peers[who % 3].ticker = Ticker::new(1_000 + n as u64);
+                }
                 Step::Pass(ms) => peers.iter_mut().for_each(|peer| peer.wall += ms),
                 _ => {}
             }

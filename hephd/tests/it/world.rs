@@ -88,7 +88,7 @@ pub fn full(few: u64, many: u64) -> u64 {
 #[derive(Debug)]
 pub struct Peer {
     pub store: Store,
-    clock: Arc<AtomicU64>,
+    pub clock: Arc<AtomicU64>,
 }
 
 /// All that a replica's disk holds.
@@ -351,7 +351,7 @@ pub fn export(peer: &Peer) -> String {
     links.sort();
     let conflicts = store.conflicts(&owner).unwrap();
     let text = json!({ "nodes": nodes, "links": links, "conflicts": conflicts });
-    serde_json::to_string_pretty(&text).unwrap()
+    text.to_string()
 }
 
 fn as_listed(node: &Node) -> Node {

@@ -107,14 +107,7 @@ fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
 /// A service does not run in the folder that we run in.
 fn absolute_paths(flags: &Flags) -> Result<Flags> {
     let mut flags = flags.clone();
-    let paths = [
-        &mut flags.db,
-        &mut flags.socket,
-        &mut flags.web_root,
-        &mut flags.hub_ca,
-        &mut flags.token_file,
-    ];
-    for path in paths.into_iter().flatten() {
+    for path in flags.paths_mut() {
         *path = absolute(path)?;
     }
     Ok(flags)
