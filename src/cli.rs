@@ -7,7 +7,7 @@ use hephd::{
 };
 
 use crate::{
-    commands::{How, install_service, restart, seed, start, status, stop, uninstall_service},
+    commands::{How, install_service, seed, start, status, stop, uninstall_service},
     host::Host,
 };
 
@@ -33,9 +33,11 @@ enum Command {
     Seed(seed::Args),
     InstallService(Box<install_service::Args>),
     UninstallService(uninstall_service::Args),
+    /// Start a service and wait until it is ready
     Start(start::Args),
     Stop(stop::Args),
-    Restart(restart::Args),
+    /// Stop a service, start it as recorded, wait until it is ready
+    Restart(start::Args),
     Status(status::Args),
 }
 
@@ -69,9 +71,9 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Seed(args) => seed::run(args, how, cli.style, &host),
         Command::InstallService(args) => install_service::run(args, how, &host),
         Command::UninstallService(args) => uninstall_service::run(args, how, &host),
-        Command::Start(args) => start::run(args, how, &host),
+        Command::Start(args) => start::start(args, how, &host),
         Command::Stop(args) => stop::run(args, how, &host),
-        Command::Restart(args) => restart::run(args, how, &host),
+        Command::Restart(args) => start::restart(args, how, &host),
         Command::Status(args) => status::run(args, &host),
     }
 }

@@ -2,7 +2,6 @@
 //! it reports.
 
 pub mod install_service;
-pub mod restart;
 pub mod seed;
 pub mod start;
 pub mod status;

@@ -1,41 +1,62 @@
-//! `heph-ops start`: starts a service and waits until it is ready.
+//! `heph-ops start` and `restart`: bring a service up, and wait until it is
+//! ready. No flag is dropped: they all stand in the record.
 
 use hephd::{error::Result, report::Report};
 use serde_json::json;
 
 use super::{How, Patience, ready_data, report_plan, timing};
-use crate::{host::Host, plan::Plan, service::Service, service_manager::Manager};
+use crate::{
+    host::Host,
+    plan::{Plan, Step},
+    service::Service,
+    service_manager::{Manager, Running},
+};
 
-/// Start a service and wait until it is ready
+/// Which service, and how long to wait for it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which; the only one where none is named
     pub label: Option<String>,
     #[command(flatten)]
-    pub(super) patience: Patience,
+    patience: Patience,
 }
 
 /// Starts what does not run.
 ///
 /// # Errors
 /// `service_not_found`; `not_ready` and `crash_loop` with the last log lines.
-pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
+pub fn start(args: &Args, how: How, host: &Host) -> Result<Report> {
+    bring_up(args, how, host, "started", Manager::start)
+}
+
+/// Stops what runs, and starts it as it is recorded.
+///
+/// # Errors
+/// As [`start`].
+pub fn restart(args: &Args, how: How, host: &Host) -> Result<Report> {
+    bring_up(args, how, host, "restarted", Manager::restart)
+}
+
+fn bring_up(
+    args: &Args,
+    how: How,
+    host: &Host,
+    done: &str,
+    steps: impl FnOnce(Manager, &Host, &Service, &Running) -> Vec<Step>,
+) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
     let manager = Manager::of(host, &service)?;
     let _alone = host.alone_with(service.label(), how.check)?;
     let now = manager.observe(host, &service)?;
-    let plan = Plan { steps: manager.start(host, &service, &now) };
+    let plan = Plan { steps: steps(manager, host, &service, &now) };
+    let status = if plan.is_empty() { format!("already_{done}") } else { done.to_owned() };
     let label = service.label();
     if how.check {
-        return Ok(report_plan(how, &plan, "started", json!({ "label": label })));
+        return Ok(report_plan(how, &plan, &status, json!({ "label": label })));
     }
     host.apply(&plan)?;
     let ready = args.patience.wait(host, manager, &service)?;
-    let status = if plan.is_empty() { "already_started" } else { "started" };
-    let report = report_plan(how, &plan, status, ready_data(&service, &ready));
-    Ok(report.line(format!(
-        "✓ {label} {}, {}",
-        status.replace('_', " "),
-        timing(&ready, args.patience)
-    )))
+    let report = report_plan(how, &plan, &status, ready_data(&service, &ready));
+    let (done, timing) = (status.replace('_', " "), timing(&ready, args.patience));
+    Ok(report.line(format!("✓ {label} {done}, {timing}")))
 }

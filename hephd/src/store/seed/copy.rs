@@ -16,8 +16,8 @@ use rusqlite::{
 
 use super::{
     Progress, SeededFrom,
-    judge::{Judged, stranger},
-    source::{calm, reading},
+    judge::Judged,
+    source::{calm, reading, stranger},
 };
 use crate::{
     clock::{Clock, Entropy, rfc3339},

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::source::reading;
+use super::source::{reading, stranger};
 use crate::{
     error::{Code, Error, Result, file},
     id::OwnerId,
@@ -89,14 +89,6 @@ pub(super) fn meta_values(conn: &Connection, key: &str) -> rusqlite::Result<Vec<
          WHERE CAST(key AS TEXT) = ?1 AND value IS NOT NULL",
     )?;
     read.query_map([key], |row| row.get(0))?.collect()
-}
-
-pub(super) fn stranger(path: &Path, why: &str) -> Error {
-    Error::new(
-        Code::NotAHephStore,
-        format!("{} is not a heph store: {why}", path.display()),
-        "give the path of a device's heph.db",
-    )
 }
 
 /// Refuses what is not even a file with something in it.

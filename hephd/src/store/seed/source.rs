@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Error as Sqlite, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::{judge::stranger, rescue::PrivateCopy};
+use super::rescue::PrivateCopy;
 use crate::{
     error::{Code, Error, Result},
     store::file::beside,
@@ -148,4 +148,13 @@ pub(super) fn reading(path: &Path) -> impl Fn(Sqlite) -> Error + '_ {
             ),
         }
     }
+}
+
+/// What is no store of anybody's.
+pub(super) fn stranger(path: &Path, why: &str) -> Error {
+    Error::new(
+        Code::NotAHephStore,
+        format!("{} is not a heph store: {why}", path.display()),
+        "give the path of a device's heph.db",
+    )
 }
