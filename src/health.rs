@@ -82,6 +82,10 @@ fn ask_all(service: &Service, pid: u32, answers: &mut Answers) -> Result<(), Tro
     let instance = health.instance.clone();
     answers.health = Some(health);
     answers.sync = Some(client.call("sync.status", &Value::Null).map_err(silent)?);
+    let db = &service.config.db;
+    if !db.is_file() {
+        return Err(Trouble::new("unready", format!("{} is gone", db.display())));
+    }
     if let Some(address) = service.probe_address() {
         answers.latency = Some(ask_http(address, &instance)?);
     }

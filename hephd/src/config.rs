@@ -218,7 +218,7 @@ fn check_exposure(address: SocketAddr, insecure: bool) -> Result<()> {
     Err(Error::new(
         Code::ConfigInvalid,
         format!("--http-addr {address} would let everybody in: there is no authentication"),
-        "give --oidc-issuer and --oidc-audience, or listen on 127.0.0.1, or say --insecure-no-auth",
+        "listen on 127.0.0.1, or say --insecure-no-auth on a network that you trust",
     ))
 }
 

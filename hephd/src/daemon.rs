@@ -64,7 +64,10 @@ pub fn run(config: Config) -> Result<()> {
 
 /// Flags of the contract whose work is still to come are refused rather than
 /// accepted and ignored where ignoring them would be dangerous.
-fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
+///
+/// # Errors
+/// `config_invalid` that says what to do without.
+pub fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
     let refuse = |what: &str, hint: &str| Err(Error::new(Code::ConfigInvalid, what, hint));
     if config.mode == Mode::Client {
         return refuse(

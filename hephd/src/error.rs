@@ -15,6 +15,7 @@ pub enum Code {
     ConfigInvalid,
     CrashLoop,
     DiskFailed,
+    FileFailed,
     HubUnreachable,
     IdReused,
     InsecurePermissions,
@@ -59,6 +60,7 @@ impl Code {
             Self::ConfigInvalid => "config_invalid",
             Self::CrashLoop => "crash_loop",
             Self::DiskFailed => "disk_failed",
+            Self::FileFailed => "file_failed",
             Self::HubUnreachable => "hub_unreachable",
             Self::IdReused => "id_reused",
             Self::InsecurePermissions => "insecure_permissions",
@@ -122,6 +124,7 @@ pub const ALL: &[Code] = &[
     Code::ConfigInvalid,
     Code::CrashLoop,
     Code::DiskFailed,
+    Code::FileFailed,
     Code::HubUnreachable,
     Code::IdReused,
     Code::InsecurePermissions,
@@ -252,7 +255,7 @@ pub fn file<'a>(
                     format!("make {} yours to {verb}, then run it again", path.display()),
                 )
             }
-            _ => Error::internal(message),
+            _ => Error::new(Code::FileFailed, message, "look at that path, then run it again"),
         }
     }
 }

@@ -8,7 +8,7 @@ use hephd::{
     config::Config,
     daemon,
     error::Result,
-    report,
+    report::{self, Style},
 };
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = report::print_error(&error);
+            let _ = report::print_error(Style::default(), &error);
             error.exit_code().into()
         }
     }
@@ -27,7 +27,11 @@ fn main() -> ExitCode {
 
 fn run(args: &HephdArgs) -> Result<()> {
     if let Some(db) = &args.check_store {
-        return daemon::check_store(db);
+        daemon::check_store(db)?;
+        use std::io::Write;
+        // Nobody reads on: that is no failure of ours.
+        let _ = writeln!(std::io::stdout(), "✓ {} is sound", db.display());
+        return Ok(());
     }
     log_to_stderr(args.flags.log_format.unwrap_or(LogFormat::Text));
     // clap wants --mode wherever --check-store is not given.

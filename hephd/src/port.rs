@@ -15,6 +15,10 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
             format!("--http-addr {address} is no address of this machine"),
             "use 0.0.0.0 for all of its addresses, or 127.0.0.1",
         ),
+        std::io::ErrorKind::PermissionDenied => Error::usage(
+            format!("--http-addr {address}: this user may not listen on port {}", address.port()),
+            "choose a port above 1023, for example 8787",
+        ),
         _ => Error::internal(format!("cannot listen on {address}: {error}")),
     })
 }

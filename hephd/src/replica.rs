@@ -60,11 +60,20 @@ impl Replica {
     /// Runs a job on the writer's connection.
     ///
     /// # Errors
-    /// The job's own.
+    /// `store_missing` when the file is not at its path any more; the job's
+    /// own.
     pub async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        // SQLite would go on writing to a file that nobody finds any more.
+        if !self.in_place() {
+            return Err(Error::new(
+                Code::StoreMissing,
+                format!("{} is no longer the store that is open", self.path.display()),
+                "put it back and restart; what was acknowledged before is in that file",
+            ));
+        }
         self.writer.run(job).await
     }
 

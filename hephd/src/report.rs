@@ -45,16 +45,16 @@ pub struct Style {
 }
 
 impl Style {
-    /// Whether to colour what goes to stdout.
+    /// Whether to colour what goes to a stream.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads NO_COLOR and TERM")]
-    pub fn colored(&self) -> bool {
+    pub fn colored(&self, stream: &impl IsTerminal) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => !plain && io::stdout().is_terminal(),
+            Color::Auto => !plain && stream.is_terminal(),
         }
     }
 
@@ -174,17 +174,20 @@ fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
         Ok(report) => {
             let mut out = io::stdout().lock();
             out.write_all(report.text.as_deref().unwrap_or_default().as_bytes())?;
+            let colored = style.colored(&out);
             for line in &report.lines {
-                writeln!(out, "{}", paint(line, style.colored()))?;
+                writeln!(out, "{}", paint(line, colored))?;
             }
             out.flush()?;
             let mut err = io::stderr().lock();
+            let colored = style.colored(&err);
             for warning in report.warnings.iter().filter(|_| !style.quiet) {
-                writeln!(err, "! {} [{}]", warning.message, warning.code)?;
+                let line = format!("! {} [{}]", warning.message, warning.code);
+                writeln!(err, "{}", paint(&line, colored))?;
             }
-            report.error.as_ref().map_or(Ok(()), print_error)
+            report.error.as_ref().map_or(Ok(()), |error| print_error(style, error))
         }
-        Err(error) => print_error(error),
+        Err(error) => print_error(style, error),
     }
 }
 
@@ -192,10 +195,11 @@ fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
 ///
 /// # Errors
 /// The operating system's, writing to stderr.
-pub fn print_error(error: &Error) -> io::Result<()> {
+pub fn print_error(style: Style, error: &Error) -> io::Result<()> {
     let mut err = io::stderr().lock();
     let (first, rest) = error.message.split_once('\n').unwrap_or((&error.message, ""));
-    writeln!(err, "✗ {first} [{}]", error.code.as_str())?;
+    let line = format!("✗ {first} [{}]", error.code.as_str());
+    writeln!(err, "{}", paint(&line, style.colored(&err)))?;
     for line in rest.lines() {
         writeln!(err, "{line}")?;
     }

@@ -179,7 +179,7 @@ impl Bars {
             return Self(None);
         }
         let bar = ProgressBar::new(0);
-        let look = "  {msg:<9} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+        let look = "  {msg:<9} {bar:24} {decimal_bytes} of {decimal_total_bytes}  {eta} left";
         bar.set_style(
             ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
@@ -195,9 +195,7 @@ impl Bars {
                 bar.set_length(*of);
                 bar.set_position(*bytes);
             }
-            Progress::Proving { table, rows } => {
-                bar.set_message(format!("proving {table}: {rows}"))
-            }
+            Progress::Proving { .. } => bar.set_message("proving"),
         }
     }
 

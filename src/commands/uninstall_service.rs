@@ -33,7 +33,9 @@ pub struct Args {
 /// `not_ready` when it does not stop in time.
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = match Service::find(host, args.label.as_deref()) {
-        Err(error) if error.code == Code::ServiceNotFound => return Ok(nothing(&error)),
+        Err(error) if error.code == Code::ServiceNotFound => {
+            return purge(args, how, host).unwrap_or_else(|| Ok(nothing(&error)));
+        }
         found => found?,
     };
     let manager = Manager::of(host, &service)?;
@@ -56,6 +58,20 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     Ok(stays
         .iter()
         .fold(report, |report, path| report.line(format!("  stays  {}", path.display()))))
+}
+
+/// The settings that an earlier uninstall left.
+fn purge(args: &Args, how: How, host: &Host) -> Option<Result<Report>> {
+    let label = args.label.as_deref().filter(|_| args.purge_config)?;
+    let path = Record::path(&host.record_folder(), label);
+    let before = host.read(&path).ok()??;
+    let plan = Plan { steps: vec![Step::Remove { path, before }] };
+    let report = report_plan(how, &plan, "uninstalled", json!({ "label": label, "stays": [] }));
+    let done = if how.check { Ok(()) } else { host.apply(&plan) };
+    Some(done.map(|()| match how.check {
+        true => report,
+        false => report.line(format!("✓ the settings of {label} are gone")),
+    }))
 }
 
 fn nothing(why: &Error) -> Report {

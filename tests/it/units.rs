@@ -34,7 +34,7 @@ fn systemd_itself_finds_nothing_to_say_about_the_units() {
         let dir = tempfile::tempdir().unwrap();
         let unit = dir.path().join(format!("heph-{role}.service"));
         let text = printed(&["--role", role]).replace("/usr/bin/hephd", "/bin/true");
-        std::fs::write(&unit, text.replace("man:hephd(1)", "https://example.org/")).unwrap();
+        std::fs::write(&unit, text).unwrap();
         let mut verify = Command::new("systemd-analyze");
         let output = verify.args(["verify", "--man=no"]).arg(&unit).output().unwrap();
         // It exits 0 on keys that it does not know, so its silence is what counts.

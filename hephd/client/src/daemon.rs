@@ -8,6 +8,8 @@ use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::
 use clap::ValueEnum;
 use hephd::{
     error::{Code, Error},
+    paths,
+    record::{Record, Role},
     report::Color,
 };
 
@@ -43,13 +45,26 @@ pub fn run(args: &Args, everywhere: &Everywhere) -> Error {
     let program = beside_us().unwrap_or_else(|| PathBuf::from("heph-ops"));
     #[expect(clippy::disallowed_methods, reason = "this program has no plans: it becomes heph-ops")]
     let mut command = Command::new(&program);
-    command.arg(word(args.verb)).args(flags(everywhere)).args(&args.more);
+    command.arg(word(args.verb)).args(this_device(&args.more)).args(flags(everywhere));
+    command.args(&args.more);
     let error = command.exec();
     Error::new(
         Code::NotSupported,
         format!("cannot run {}: {error}", program.display()),
         "install heph-ops beside heph, or somewhere on PATH",
     )
+}
+
+/// The label of this device's service, where the words name none and there is
+/// only one: a hub on the same machine is not meant.
+fn this_device(words: &[OsString]) -> Option<String> {
+    let named = words.iter().any(|word| !word.to_string_lossy().starts_with('-'));
+    let records = Record::load_installed(&paths::record_folder().ok()?);
+    let mut spokes = records.into_iter().flatten().filter(|record| record.role == Role::Spoke);
+    match (named, spokes.next(), spokes.next()) {
+        (false, Some(only), None) => Some(only.label),
+        _ => None,
+    }
 }
 
 fn beside_us() -> Option<PathBuf> {

@@ -20,6 +20,7 @@ pub struct Documents {
     owner: OwnerId,
     known: HashMap<EntityId, Node>,
     by_path: HashMap<String, EntityId>,
+    typed: HashMap<String, Vec<EntityId>>,
 }
 
 impl Documents {
@@ -32,6 +33,7 @@ impl Documents {
         Ok(Self {
             owner: owner.clone(),
             by_path: by_path(owner, &nodes),
+            typed: typed(&nodes),
             known: nodes.into_iter().map(|node| (node.id.clone(), node)).collect(),
         })
     }
@@ -40,6 +42,12 @@ impl Documents {
     #[must_use]
     pub fn has(&self, id: &EntityId) -> bool {
         self.known.contains_key(id)
+    }
+
+    /// The documents of this title that were typed in heph, and lie nowhere.
+    #[must_use]
+    pub fn typed(&self, title: &str) -> Vec<EntityId> {
+        self.typed.get(title).cloned().unwrap_or_default()
     }
 
     /// The document at a path; else the one that every device would make of
@@ -52,6 +60,14 @@ impl Documents {
         let derived = derived(&self.owner, path);
         if self.has(&derived) { EntityId::draw(&Entropy::System) } else { derived }
     }
+}
+
+fn typed(nodes: &[Node]) -> HashMap<String, Vec<EntityId>> {
+    let mut typed: HashMap<String, Vec<EntityId>> = HashMap::new();
+    for node in nodes.iter().filter(|node| node.text("path").is_empty() && !node.deleted) {
+        typed.entry(node.title.clone()).or_default().push(node.id.clone());
+    }
+    typed
 }
 
 fn derived(owner: &OwnerId, path: &str) -> EntityId {

@@ -61,6 +61,13 @@ impl Weaver {
         &self.owner
     }
 
+    /// How the task of a box stands; none where there is no such task.
+    #[must_use]
+    pub fn done(&self, doc: &EntityId, found: &TaskBox) -> Option<bool> {
+        let task = self.tasks.get(&line_task(&self.owner, doc, found))?;
+        (!task.deleted).then(|| task.done())
+    }
+
     /// What follows from a document's text for tags and tasks.
     pub fn changes(&mut self, doc: &EntityId, before: &Before, now: &Parsed) -> Vec<Change> {
         let mut changes = self.tag_changes(doc, before, now);

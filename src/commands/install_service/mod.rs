@@ -152,18 +152,21 @@ fn print(args: &Args, service: &Service) -> Result<Report> {
 
 fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
     service.config.check_files()?;
+    hephd::daemon::refuse_what_is_not_here_yet(&service.config)?;
     refuse_other_manager(service, recorded.as_ref())?;
+    refuse_anothers_store(host, service)?;
     let manager = Manager::of(host, service)?;
     let running = manager.observe(host, service)?;
     let db = &service.config.db;
-    // Once recorded, a store that is missing is a disk that is not mounted.
-    let may_make_one = recorded.is_none() && service.record.role == Role::Spoke;
+    // Once installed, a store that is missing is a disk that is not mounted.
+    let first = recorded.as_ref().is_none_or(|record| !record.installed);
+    let may_make_one = first && service.record.role == Role::Spoke;
     if file::folder(db).is_dir() {
         file::check_place(db)?;
     }
     let store_exists = db.exists();
     if !store_exists && !may_make_one {
-        return Err(hephd::store::missing(db));
+        return Err(missing(service));
     }
     if !service.record.bin.is_file() {
         return Err(Error::new(
@@ -175,6 +178,32 @@ fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<O
     check_port(service, recorded.as_ref(), &running)?;
     let record_text = host.read(&service.record_path)?;
     Ok(Observed { recorded, record_text, manager, running, store_exists })
+}
+
+/// A device has all that it needs to know at its hub; a hub has not.
+fn missing(service: &Service) -> Error {
+    let mut error = hephd::store::missing(&service.config.db);
+    if service.config.hub_url.is_some() {
+        error.hint = format!(
+            "mount its disk; or have all from the hub again: heph-ops uninstall-service {0}, then install {0}",
+            service.label()
+        );
+    }
+    error
+}
+
+/// One store, one service.
+fn refuse_anothers_store(host: &Host, service: &Service) -> Result<()> {
+    let others = Service::all(host).into_iter().flatten();
+    let mut others = others.filter(|other| other.label() != service.label());
+    match others.find(|other| other.config.db == service.config.db) {
+        Some(other) => Err(Error::new(
+            Code::StoreInUse,
+            format!("{} is the store of {}", service.config.db.display(), other.label()),
+            "give this service a store of its own: --db PATH; see heph-ops seed",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The old manager would still have the service.

@@ -125,8 +125,8 @@ fn unwell(seen: &[Seen]) -> Option<Error> {
     let (unwell, why) = seen.iter().find_map(|seen| Some((seen, seen.unwell()?)))?;
     let label = unwell.service.label();
     let hint = match unwell.running.pid {
-        None => format!("start it: heph-ops start {label}"),
-        Some(_) => "its log tells more".to_owned(),
+        None if unwell.service.config.db.is_file() => format!("start it: heph-ops start {label}"),
+        _ => format!("its log: {}", unwell.log_place),
     };
     Some(Error::new(Code::NotReady, format!("{label} is not well: {why}"), hint))
 }

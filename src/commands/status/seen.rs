@@ -28,14 +28,18 @@ pub(super) struct Seen {
     /// A device has what its hub has: as of its last cycle, or, where the hub
     /// is seen as well, as of now.
     pub(super) equal: Option<bool>,
+    /// Where its log is, in words.
+    pub(super) log_place: String,
 }
 
 impl Seen {
     pub(super) fn of(host: &Host, service: Service) -> Result<Self> {
-        let running = Manager::of(host, &service)?.observe(host, &service)?;
+        let manager = Manager::of(host, &service)?;
+        let running = manager.observe(host, &service)?;
+        let log_place = manager.log_place(host, service.label());
         let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
         let equal = answers.sync.as_ref().and_then(|sync| sync.equal);
-        Ok(Self { service, running, answers, equal })
+        Ok(Self { service, running, answers, equal, log_place })
     }
 
     /// Compares a device with its hub, where both are on this machine.
@@ -172,7 +176,8 @@ impl Seen {
         let mut lines = vec![format!("  → {url} · {last}"), format!("  → {held} · {equal}")];
         lines.extend(sync.last_error.iter().map(|error| format!("  ! {}", error.message)));
         if sync.pending_conflicts > 0 {
-            lines.push(format!("  ! {} conflicts", sync.pending_conflicts));
+            let conflicts = usize::try_from(sync.pending_conflicts).unwrap_or(usize::MAX);
+            lines.push(format!("  ! {}: both versions are kept", count(conflicts, "conflict")));
         }
         lines
     }

@@ -27,7 +27,7 @@ use crate::{
     session::{LONG, Links, Session},
     table::clean,
     weave::{Before, Targets, Weaver},
-    wiki::Index,
+    wiki::{self, Index},
 };
 
 /// How much one transaction takes, about.
@@ -167,7 +167,10 @@ impl<'a> Import<'a> {
         text: &str,
         now: &Parsed,
     ) -> Result<Result<(Imported, Vec<Change>), &'static str>> {
-        let doc = self.documents.identity(path);
+        let doc = match self.exported(path, text)? {
+            Some(typed) => typed,
+            None => self.documents.identity(path),
+        };
         let is_known = self.documents.has(&doc);
         let stored = if is_known { self.session.get(&doc)? } else { None };
         let before = match &stored {
@@ -199,6 +202,21 @@ impl<'a> Import<'a> {
         let (new, changed) = (stored.is_none(), !changes.is_empty());
         let path = path.to_owned();
         Ok(Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes)))
+    }
+
+    /// The document that was typed in heph, and whose export this file is.
+    fn exported(&mut self, path: &str, text: &str) -> Result<Option<EntityId>> {
+        if self.documents.has(&self.documents.identity(path)) {
+            return Ok(None);
+        }
+        for doc in self.documents.typed(wiki::stem(path)) {
+            let Some(node) = self.session.get(&doc)? else { continue };
+            let ticked = markdown::tick(node.text("body"), |found| self.weaver.done(&doc, found));
+            if ticked == text {
+                return Ok(Some(doc));
+            }
+        }
+        Ok(None)
     }
 
     fn skip(&mut self, path: &str, reason: String) {

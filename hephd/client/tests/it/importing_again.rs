@@ -34,3 +34,15 @@ fn a_file_of_the_same_name_in_another_folder_is_another_file() {
     assert_eq!(other["data"]["skipped"][0]["path"], "README.md", "{other}");
     assert_eq!(home.heph(&["doc", "show", &home.id("doc", "README")]).out, "of the notes\n");
 }
+
+#[test]
+fn what_was_typed_in_heph_comes_back_from_its_export_as_itself() {
+    let home = Home::new();
+    home.json(&["doc", "add", "Typed", "--body", "- [ ] a task of it\n"]);
+    home.json(&["task", "done", &home.id("task", "a task of it")]);
+    home.json(&["export", "out"]);
+    assert_eq!(home.text("out/Typed.md"), "- [x] a task of it\n");
+    assert_eq!(home.json(&["import", "out"])["data"]["new"], 0);
+    assert_eq!(home.json(&["doc", "list"])["data"].as_array().unwrap().len(), 1);
+    assert_eq!(home.tasks().len(), 1);
+}
