@@ -104,6 +104,35 @@ fn a_device_put_back_that_went_on_writing_is_healed_and_told() {
 }
 
 #[test]
+fn what_both_changed_while_apart_is_kept_twice_and_told() {
+    let sandbox = pair();
+    write(&sandbox, DEVICE, "milk");
+    sync(&sandbox);
+    let heph = |words: &[&str]| -> super::sandbox::Ended {
+        let mut command = sandbox.command(super::sandbox::program("heph"));
+        command.args(words).output().unwrap().into()
+    };
+    let hub = sandbox.path(HUB).display().to_string();
+    let tasks = heph(&["task", "list", "--json"]).expect(0).json();
+    let id = tasks["data"][0]["id"].as_str().unwrap().to_owned();
+    running(&sandbox, "stop", "heph-spoke");
+    heph(&["--socket", &hub, "task", "edit", &id, "--title", "oat milk"]).expect(0);
+    running(&sandbox, "stop", "heph-hub");
+    running(&sandbox, "start", "heph-spoke");
+    heph(&["task", "edit", &id, "--title", "soy milk"]).expect(0);
+    running(&sandbox, "start", "heph-hub");
+    assert_eq!(sync(&sandbox)["pending_conflicts"], 1);
+    let listed = heph(&["task", "list"]).expect(0);
+    assert!(listed.err.contains("has two versions"), "{}", listed.err);
+    let shown = heph(&["task", "show", &id, "--json"]).expect(0).json();
+    let versions = shown["data"]["versions"]["title"].as_array().unwrap();
+    let values: Vec<&Value> = versions.iter().map(|version| &version["value"]).collect();
+    assert_eq!(values, ["oat milk", "soy milk"]);
+    heph(&["task", "edit", &id, "--title", "both"]).expect(0);
+    assert_eq!(sync(&sandbox)["pending_conflicts"], 0);
+}
+
+#[test]
 fn a_copied_device_whose_origin_nobody_reset_is_healed_too() {
     let sandbox = pair();
     write(&sandbox, DEVICE, "before");

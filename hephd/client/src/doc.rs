@@ -21,7 +21,7 @@ use crate::{
     everywhere::Everywhere,
     markdown::{self, Parsed},
     session::{SHORT, Session, short},
-    shown::{edited, hashed, shown, title, with_tags},
+    shown::{edited, hashed, in_conflict, shown, title, with_tags},
     table::{Table, clean},
     tags::{self, Tags},
     weave::{Before, Targets, Weaver},
@@ -197,6 +197,7 @@ fn list(session: &mut Session, tag: Option<&str>) -> Result<Report> {
     }
     let data: Value = docs.iter().map(|doc| with_tags(doc, tags_of(doc))).collect();
     let mut report = Report::new("listed", false, data);
+    report.warnings = in_conflict(&docs);
     report.lines = if docs.is_empty() { vec!["no documents".to_owned()] } else { table.lines() };
     Ok(report)
 }
@@ -205,7 +206,8 @@ fn show(session: &mut Session, given: &str) -> Result<Report> {
     let doc = session.find("doc", given)?;
     let data = shown(session, &doc.id)?;
     let text = data["fields"]["body"].as_str().unwrap_or_default().to_owned();
-    Ok(Report { text: Some(text), ..Report::new("shown", false, data) })
+    let warnings = in_conflict([&doc]);
+    Ok(Report { text: Some(text), warnings, ..Report::new("shown", false, data) })
 }
 
 fn edit(

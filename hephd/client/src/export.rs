@@ -25,6 +25,7 @@ use crate::{
     place::{self, Place},
     progress::Progress,
     session::{LONG, Session},
+    shown::in_conflict,
     table::count,
     weave::line_task,
 };
@@ -48,7 +49,9 @@ pub struct Args {
 pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
     let occupied = is_occupied(&args.dir)?;
     let mut session = Session::open(everywhere.socket.as_deref(), LONG)?;
-    let (places, warnings) = place::assign(&session.all("doc", false)?);
+    let documents = session.all("doc", false)?;
+    let (places, mut warnings) = place::assign(&documents);
+    warnings.extend(in_conflict(&documents));
     let mut export = Export::begin(&args.dir, &mut session)?;
     if occupied {
         export.check_ways(&places)?;

@@ -4,12 +4,13 @@ use hephd::{
     error::{Error, Result},
     id::EntityId,
     node::Node,
-    report::Report,
+    report::{Report, Warning},
 };
 use serde_json::{Value, json};
 
 use crate::{
     session::{Session, short},
+    table::clean,
     tags,
 };
 
@@ -35,6 +36,25 @@ pub fn shown(session: &mut Session, id: &EntityId) -> Result<Value> {
     let node = session.get(id)?.ok_or_else(|| Error::internal(format!("{id} went away")))?;
     let tags = tags::by_node(session)?.remove(id).unwrap_or_default();
     Ok(with_tags(&node, &tags))
+}
+
+/// What two devices changed without knowing of each other. Both values are
+/// kept until somebody writes over both.
+#[must_use]
+pub fn in_conflict<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Warning> {
+    let torn = nodes.into_iter().filter(|node| node.conflicts > 0);
+    let warning = |node: &Node| {
+        let (id, kind) = (short(&node.id), &node.kind);
+        Warning::new(
+            "conflict",
+            format!(
+                "{id} {} has two versions: see both with heph {kind} show {id} --json; \
+                 an edit of the same field settles it",
+                clean(&node.title)
+            ),
+        )
+    };
+    torn.map(warning).collect()
 }
 
 /// How every `edit` ends.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     everywhere::Everywhere,
     session::{SHORT, Session, short},
-    shown::{edited, hashed, shown, title, with_tags},
+    shown::{edited, hashed, in_conflict, shown, title, with_tags},
     table::{Table, clean, clean_lines},
     tags::{self, Tags},
 };
@@ -165,6 +165,7 @@ fn list(session: &mut Session, all: bool, tag: Option<&str>) -> Result<Report> {
     }
     let data = tasks.iter().map(|task| with_tags(task, tags_of(task)));
     let mut report = Report::new("listed", false, data.collect());
+    report.warnings = in_conflict(&tasks);
     report.lines = match (tasks.is_empty(), all || tag.is_some()) {
         (false, _) => table.lines(),
         (true, true) => vec!["no such tasks".to_owned()],
@@ -193,16 +194,13 @@ fn show(session: &mut Session, given: &str) -> Result<Report> {
     row("tags", &hashed(&tags));
     row("line of", &line_of(session, &task.id)?);
     row("written", &task.updated);
-    if task.conflicts > 0 {
-        let more = "more than one device changed it: --json shows both values";
-        row("conflict", more);
-    }
     let note = clean_lines(task.text("note"));
     if !note.is_empty() {
         lines.push(String::new());
         lines.extend(note.iter().map(|line| format!("  {line}").trim_end().to_owned()));
     }
     let mut report = Report::new("shown", false, data);
+    report.warnings = in_conflict([&task]);
     report.lines = lines;
     Ok(report)
 }

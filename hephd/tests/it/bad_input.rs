@@ -69,7 +69,18 @@ fn row_08_a_network_filesystem_is_refused() {
     let remote = Sshfs::mount(&home);
     let db = remote.mount.join("heph.db").display().to_string();
     refused(&home, &["--mode", "local", "--db", &db], 4, &[&db, "[network_filesystem]", "sshfs"]);
-    assert!(!remote.mount.join("heph.db").exists());
+    assert_eq!(std::fs::read_dir(&remote.mount).unwrap().count(), 0, "nothing was made");
+
+    // Whatever else is mounted on the machine, and under whatever name.
+    let odd = home.folder("other").join(OsStr::from_bytes(b"\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    let mut shell = Command::new("unshare");
+    shell.args(["--map-root-user", "--mount", "--propagation", "private", "/bin/sh", "-c"]);
+    shell.arg("mount -t tmpfs none \"$0\" && exec \"$1\" --mode local --db \"$2\"");
+    shell.arg(&odd).args([env!("CARGO_BIN_EXE_hephd"), &db]);
+    let output = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("[network_filesystem]"), "{said}");
 }
 
 #[test]
@@ -77,8 +88,9 @@ fn rows_09_to_12_16_and_17_flags_that_do_not_fit() {
     let home = Home::new();
     let server = |more: &[&'static str]| [&["--mode", "server"], more].concat();
     let local = |more: &[&'static str]| [&["--mode", "local"], more].concat();
-    let cases: [(Vec<&str>, &str); 14] = [
-        (server(&["--web-root", "/nowhere"]), "index.html"),
+    let cases: [(Vec<&str>, &str); 19] = [
+        (server(&["--web-root", "/nowhere"]), "/nowhere"),
+        (server(&["--web-root", "/proc"]), "index.html"),
         (server(&["--oidc-issuer", "https://id.example/"]), "--oidc-audience"),
         (server(&["--oidc-audience", "heph"]), "--oidc-issuer"),
         (server(&["--oidc-issuer", "https://id.example/", "--oidc-audience", ""]), "is empty"),
@@ -89,6 +101,10 @@ fn rows_09_to_12_16_and_17_flags_that_do_not_fit() {
         (server(&["--hub-url", "http://h:8787"]), "--hub-url"),
         (local(&["--hub-url", "ftp://h"]), "ftp"),
         (local(&["--hub-url", "http://me:secret@h"]), "password"),
+        (local(&["--hub-url", "http://h:8787/#part"]), "fragment"),
+        (local(&["--hub-url", "http://h:8787/?a=b"]), "query"),
+        (local(&["--hub-url", "h:8787"]), "h:8787"),
+        (server(&["--sync-interval-secs", "5"]), "--sync-interval-secs"),
         (local(&["--sync-interval-secs", "0"]), "--sync-interval-secs"),
         (local(&["--sync-interval-secs", "-1"]), "--sync-interval-secs"),
         (local(&["--self-update-interval-secs", "9999999999"]), "--self-update-interval-secs"),
@@ -96,6 +112,16 @@ fn rows_09_to_12_16_and_17_flags_that_do_not_fit() {
     for (words, named) in cases {
         refused(&home, &words, 2, &[named]);
     }
+    assert_eq!(std::fs::read_dir(home.path("")).unwrap().count(), 0, "nothing was made");
+}
+
+/// Row 14 once more: what is refused is printed, but not a password in it.
+#[test]
+fn row_14_a_password_in_a_url_is_not_repeated() {
+    let home = Home::new();
+    let output = home.run(&["--mode", "local", "--hub-url", "http://me:geheim@h:8787"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && !said.contains("geheim"), "{said}");
 }
 
 #[test]
@@ -131,6 +157,7 @@ fn row_23_a_closed_stdout_is_silent() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(matches!(output.status.code(), Some(0 | 141)), "{}", output.status);
 }
 
 #[test]
@@ -169,10 +196,13 @@ impl Sshfs {
         }
         std::fs::copy(keys.join("user.pub"), keys.join("authorized")).unwrap();
         let port = free_port();
-        let sshd = start_sshd(&keys, port);
+        // From here on it is ended and unmounted, whatever fails.
+        let made = Self { sshd: start_sshd(&keys, port), mount };
         wait_for("sshd", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let user = String::from_utf8(user).unwrap();
         let mut sshfs = Command::new("sshfs");
-        sshfs.arg(format!("root@127.0.0.1:{}", remote.display())).arg(&mount);
+        sshfs.arg(format!("{}@127.0.0.1:{}", user.trim(), remote.display())).arg(&made.mount);
         sshfs.args(["-p", &port.to_string(), "-F", "/dev/null"]);
         for option in
             ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes"]
@@ -182,7 +212,7 @@ impl Sshfs {
         let key = format!("IdentityFile={}", keys.join("user").display());
         let output = sshfs.args(["-o", &key]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self { sshd, mount }
+        made
     }
 }
 
@@ -204,7 +234,8 @@ fn start_sshd(keys: &Path, port: u16) -> std::process::Child {
 
 impl Drop for Sshfs {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.mount).status();
+        let mut unmount = Command::new("fusermount3");
+        let _ = unmount.arg("-uq").arg(&self.mount).status();
         let _ = self.sshd.kill();
         let _ = self.sshd.wait();
     }
