@@ -283,7 +283,11 @@ pub fn parse_hub_url(text: &str) -> Result<Url> {
         return Err(wrong("is neither http nor https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds a name or password"));
+        // Neither is repeated: this line may end up in a log.
+        return Err(Error::usage(
+            "--hub-url holds a name or password",
+            "give it like http://HOST:8787",
+        ));
     }
     if url.fragment().is_some() || url.query().is_some() {
         return Err(wrong("holds a query or fragment"));

@@ -16,12 +16,13 @@ use crate::{
     config::Config,
     error::{Code, Error, Result},
     hub::{self, Hub, guard::Guard},
-    id::{EntityId, OwnerId},
+    id::{OwnerId, draw_hex},
     machine::Machine,
     port,
     replica::Replica,
     rpc::{self, methods::Daemon, status::Health},
-    spoke, stopping,
+    spoke,
+    stopping::{self, Stop},
     store::{Birth, Store, file},
 };
 
@@ -147,63 +148,68 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
     let replica = Arc::new(Replica::start(store, &config.db, &machine)?);
-    let instance = EntityId::draw(&machine.entropy).to_string();
+    let health = health(&config, &machine);
     let mut tasks = JoinSet::new();
 
-    let spoke = match &config.hub_url {
-        Some(url) => {
-            let (spoke, task) = spoke::start(
-                Arc::clone(&replica),
-                url.clone(),
-                config.hub_ca.as_deref(),
-                machine.clock.clone(),
-                config.sync_interval,
-                stopping.clone(),
-            )?;
-            tasks.spawn(async move { task.await.map_err(Error::internal) });
-            Some(spoke)
-        }
-        None => None,
-    };
-    if let Some(listener) = http {
-        let hub = Hub {
-            replica: Arc::clone(&replica),
-            instance: instance.clone(),
-            clock: machine.clock.clone(),
-            guard: Guard {
-                machine: machine.name.clone(),
-                exposed: !config.http_addr.ip().is_loopback(),
-            },
+    let mut spoke = None;
+    if let Some(url) = &config.hub_url {
+        let settings = spoke::Settings {
+            hub_url: url.clone(),
+            hub_ca: config.hub_ca.clone(),
+            interval: config.sync_interval,
         };
+        let clock = machine.clock.clone();
+        let (asked, cycles) =
+            spoke::start(Arc::clone(&replica), &settings, clock, stopping.clone())?;
+        tasks.spawn(cycles);
+        spoke = Some(asked);
+    }
+    if let Some(listener) = http {
+        let hub = hub(&config, &machine, &replica, &health);
         tasks.spawn(hub::serve(listener, Arc::new(hub), stopping.clone()));
     }
-    let health = health(&config, &machine, instance);
     let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
-    tasks.spawn(rpc::server::serve(socket, daemon, stopping.clone()));
+    tasks.spawn(rpc::server::serve(socket, daemon, stopping));
 
     announce(&config);
     let ended = wait_for_the_end(signals, &mut tasks).await;
-    let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    stop.say();
-    let finish = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(FINISH_DEADLINE, finish).await.is_err() {
-        tracing::warn!("somebody did not end their request; it is cut off");
-        tasks.abort_all();
-        while tasks.join_next().await.is_some() {}
-    }
+    wind_down(&stop, tasks).await;
     let _ = std::fs::remove_file(&config.socket);
     Ok((ended, replica))
 }
 
-fn health(config: &Config, machine: &Machine, instance: String) -> Health {
+fn hub(config: &Config, machine: &Machine, replica: &Arc<Replica>, health: &Health) -> Hub {
+    Hub {
+        replica: Arc::clone(replica),
+        instance: health.instance.clone(),
+        clock: machine.clock.clone(),
+        guard: Guard {
+            machine: machine.name.clone(),
+            exposed: !config.http_addr.ip().is_loopback(),
+        },
+    }
+}
+
+fn health(config: &Config, machine: &Machine) -> Health {
     Health {
-        instance,
+        instance: draw_hex::<16>(&machine.entropy),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         mode: config.mode.as_str().to_owned(),
         db: config.db.display().to_string(),
         http_addr: (config.mode == Mode::Server).then(|| config.http_addr.to_string()),
         started: rfc3339(machine.clock.now_ms()),
+    }
+}
+
+/// Says to stop, and waits until all has; but nobody outside can hold it up.
+async fn wind_down(stop: &Stop, mut tasks: JoinSet<Result<()>>) {
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    stop.say();
+    let finish = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(FINISH_DEADLINE, finish).await.is_err() {
+        tracing::warn!("somebody did not end their request; it is cut off");
+        tasks.shutdown().await;
     }
 }
 

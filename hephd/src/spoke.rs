@@ -4,7 +4,11 @@
 //! once an interval. There is one at a time. `SyncHealth` remembers what last
 //! *succeeded*.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use reqwest::{StatusCode, header};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -73,24 +77,34 @@ impl Spoke {
     }
 }
 
-/// Starts the loop. It ends when told to stop, after the cycle under way.
+/// What a device is told about its hub.
+#[derive(Debug)]
+pub struct Settings {
+    /// The hub.
+    pub hub_url: Url,
+    /// Whose certificates to trust beside the platform's.
+    pub hub_ca: Option<PathBuf>,
+    /// The longest time between two cycles.
+    pub interval: Duration,
+}
+
+/// Makes the loop, and what asks it. It ends when told to stop.
 ///
 /// # Errors
 /// When the HTTP client cannot be made.
 pub fn start(
     replica: Arc<Replica>,
-    hub_url: Url,
-    hub_ca: Option<&Path>,
+    settings: &Settings,
     clock: Clock,
-    interval: Duration,
     stopping: Stopping,
-) -> Result<(Spoke, tokio::task::JoinHandle<()>)> {
+) -> Result<(Spoke, impl Future<Output = Result<()>> + Send + use<>)> {
     let (requests, requested) = mpsc::channel(64);
     let (report, health) = watch::channel(SyncHealth::default());
-    let http = http_client(hub_ca)?;
+    let (hub_url, interval) = (settings.hub_url.clone(), settings.interval);
+    let http = http_client(settings.hub_ca.as_deref())?;
     let spoke = Spoke { hub_url: hub_url.clone(), requests, health };
     let cycles = Cycles { replica, hub_url, http, clock, report };
-    Ok((spoke, tokio::spawn(run(cycles, interval, requested, stopping))))
+    Ok((spoke, run(cycles, interval, requested, stopping)))
 }
 
 fn http_client(hub_ca: Option<&Path>) -> Result<reqwest::Client> {
@@ -115,7 +129,7 @@ async fn run(
     interval: Duration,
     mut requested: mpsc::Receiver<oneshot::Sender<Result<()>>>,
     mut stopping: Stopping,
-) {
+) -> Result<()> {
     let mut waiting = Vec::new();
     loop {
         while let Ok(request) = requested.try_recv() {
@@ -124,13 +138,13 @@ async fn run(
         // What has arrived by then is durable, so a cycle may be cut anywhere.
         let outcome = tokio::select! {
             outcome = cycles.one() => outcome,
-            () = stopping.heard() => return,
+            () = stopping.heard() => return Ok(()),
         };
         for request in waiting.drain(..) {
             let _ = request.send(outcome.clone());
         }
         tokio::select! {
-            () = stopping.heard() => return,
+            () = stopping.heard() => return Ok(()),
             () = cycles.replica.written.notified() => {}
             () = tokio::time::sleep(interval) => {}
             Some(request) = requested.recv() => waiting.push(request),

@@ -2,10 +2,12 @@
 //!
 //! - [`world`]: replicas of one owner in one process, and the wire between
 //!   them; [`model`]: what ops mean, by definition
-//! - [`converge`], [`schedules`], [`put_back`], [`oplog`]: replicas end equal, lose nothing,
-//!   and refuse what they must; [`faults`]: that these tests would see it
-//! - [`running`]: the real program; [`cli_daemon`], [`bad_input`],
-//!   [`bad_request`]: what it does, and what it answers to nonsense
+//! - [`converge`], [`schedules`], [`put_back`], [`oplog`]: replicas end equal,
+//!   lose nothing, and refuse what they must; [`faults`], [`first_design`]:
+//!   that these tests would see it
+//! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
+//!   it does, how it ends, what it leaves alone; [`bad_input`],
+//!   [`bad_request`]: what it answers to nonsense
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
 //! runs that one again.
@@ -25,6 +27,7 @@ mod cli_daemon;
 mod converge;
 mod ends;
 mod faults;
+mod first_design;
 mod model;
 mod oplog;
 mod put_back;

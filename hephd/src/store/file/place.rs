@@ -70,17 +70,22 @@ pub fn check_place(db: &Path) -> Result<()> {
 #[cfg(target_os = "linux")]
 fn network_filesystem(folder: &Path) -> Option<String> {
     let folder = folder.canonicalize().ok()?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut best: Option<(usize, &str)> = None;
-    for line in mounts.lines() {
-        let (mount, kind) = line.split_once(" - ")?;
-        let point = unescape_mount_point(mount.split(' ').nth(4)?);
-        if folder.starts_with(&point) && best.is_none_or(|(len, _)| point.len() >= len) {
-            best = Some((point.len(), kind.split(' ').next()?));
-        }
-    }
-    let (_, kind) = best?;
+    // One mount with an odd name must not hide what the others are.
+    let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let holds = |(point, _): &(String, &str)| folder.starts_with(point);
+    // Of mounts over one another the last one counts.
+    let (_, kind) =
+        mounts.lines().filter_map(mount).filter(holds).max_by_key(|(point, _)| point.len())?;
     is_network_filesystem(kind).then(|| kind.to_owned())
+}
+
+/// A line's mount point and filesystem.
+#[cfg(target_os = "linux")]
+fn mount(line: &str) -> Option<(String, &str)> {
+    let (mount, kind) = line.split_once(" - ")?;
+    let point = unescape_mount_point(mount.split(' ').nth(4)?);
+    Some((point, kind.split(' ').next()?))
 }
 
 /// Mount points have blanks and backslashes written as octal.
