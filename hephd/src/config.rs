@@ -199,9 +199,10 @@ fn check_socket(socket: &Path) -> Result<()> {
 pub fn parse_address(text: &str) -> Result<SocketAddr> {
     let wrong = |hint: &str| Error::usage(format!("--http-addr {text:?} is not IP:PORT"), hint);
     let port = text.rsplit_once(':').map(|(_, port)| port);
+    let bare = text.trim_matches(['[', ']']);
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() > 0 => Ok(address),
-        _ if text.parse::<IpAddr>().is_ok() || port.is_none() => {
+        _ if bare.parse::<IpAddr>().is_ok() || port.is_none() => {
             Err(wrong("add the port, for example 127.0.0.1:8787"))
         }
         _ if port.and_then(|p| p.parse::<u16>().ok()).is_none_or(|p| p == 0) => {

@@ -209,7 +209,7 @@ impl Cycle {
             Answer::Pushed(body) => {
                 self.pushed += body.received;
                 // A hub that takes nothing would be sent the same for ever.
-                if body.received == 0 {
+                if body.received == 0 && self.hub.as_ref() == Some(&body.heads) {
                     self.compare_again(hub_moved)?;
                 }
                 self.hub = Some(body.heads);

@@ -167,7 +167,10 @@ fn take(
     }
     let head = head_of(tx, owner, &entry.origin)?;
     if entry.seq <= head.seq && hash_in(tx, owner, &entry.origin, entry.seq)? == Some(entry.hash) {
-        return Ok(Ok(op.id()));
+        return Ok(match known_op(tx, owner, op.id())? {
+            Some((_, known)) if known == bytes => Ok(op.id()),
+            _ => Err(Appended::IdReused(op.id())),
+        });
     }
     if entry.seq != head.seq + 1 {
         return Ok(Err(Appended::NotNext { origin: entry.origin.clone(), head }));

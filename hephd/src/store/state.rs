@@ -45,7 +45,7 @@ pub(super) fn apply(tx: &Transaction<'_>, set: &Set, n: i64, touched: &mut Touch
                 .execute([owner, &seen, &entity, &set.field])?,
         };
     }
-    if !was_awaited(tx, set)? {
+    if !was_awaited(tx, set)? && !set.seen.contains(&set.id) {
         tx.prepare_cached(
             "INSERT INTO versions (owner, entity, field, op) VALUES (?1, ?2, ?3, ?4)",
         )?

@@ -306,3 +306,30 @@ fn texts_of_any_sort_arrive_as_they_were_written() {
     }
     assert_eq!(export(&hub), export(&one));
 }
+
+/// A known place with its known hash, and another op: the hash cannot hold.
+#[test]
+fn another_op_at_a_known_place_under_its_hash_is_told() {
+    let dice = Dice::new(11);
+    let mut peer = peer("peer", &dice);
+    let [one, other] = ["one", "other"].map(|value| set(1, "title", value).encode().unwrap());
+    let known = chain("00000000000000aa", [one]);
+    append(&mut peer, &known);
+    let mut forged = chain("00000000000000aa", [other]);
+    forged[0].hash = known[0].hash;
+    let outcome = peer.store.append(&owner(), &forged).unwrap();
+    assert!(matches!(outcome, Appended::IdReused(_)), "{outcome:?}");
+}
+
+/// By definition an op that is named in any `seen` is superseded.
+#[test]
+fn an_op_that_supersedes_itself_is_not_shown() {
+    let dice = Dice::new(12);
+    let mut peer = peer("peer", &dice);
+    let kind = set(1, "kind", "doc").encode().unwrap();
+    let title = set(2, "title", "x");
+    let title = Set { seen: vec![title.id], ..title }.encode().unwrap();
+    append(&mut peer, &chain("00000000000000aa", [kind, title]));
+    let node = peer.store.node(&owner(), &"a-node".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(node.title, "");
+}
