@@ -191,3 +191,14 @@ fn a_port_of_a_service_that_is_not_there_yet_is_free_to_name() {
         sandbox.ops(&["install-service", "--role", "hub", "--print", "--http-addr", &address]);
     assert!(ended.expect(0).out.contains(&address));
 }
+
+#[test]
+fn every_error_code_stands_in_the_reference() {
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/commands.md");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    for code in hephd::error::ALL {
+        let row = reference.lines().find(|line| line.contains(&format!("`{}`", code.as_str())));
+        let row = row.unwrap_or_else(|| panic!("{} is missing", code.as_str()));
+        assert!(row.contains(&code.exit_code().to_string()), "{row}");
+    }
+}
