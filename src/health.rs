@@ -93,9 +93,8 @@ fn ask_all(service: &Service, pid: u32, answers: &mut Answers) -> Result<(), Tro
 }
 
 /// Lets a device run a complete cycle now, if it can. What comes of it is
-/// seen in its status.
-pub fn let_sync(service: &Service) {
-    let deadline = Duration::from_secs(60);
+/// seen in its status. The wait is the caller's.
+pub fn let_sync(service: &Service, deadline: Duration) {
     if let Ok(mut client) = Client::connect(&service.config.socket, deadline) {
         let _: Result<Value> = client.call("sync.now", &Value::Null);
     }

@@ -8,7 +8,7 @@ use hephd::{
     config::Config,
     daemon,
     error::Result,
-    report::{self, Style},
+    report::{self, Report, Style},
 };
 
 fn main() -> ExitCode {
@@ -16,28 +16,19 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage_failure(HephdArgs::command(), &error).into(),
     };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = report::print_error(Style::default(), &error);
-            error.exit_code().into()
-        }
-    }
+    report::finish("hephd", Style::default(), false, &run(&args)).into()
 }
 
-fn run(args: &HephdArgs) -> Result<()> {
+fn run(args: &HephdArgs) -> Result<Report> {
     if let Some(db) = &args.check_store {
         daemon::check_store(db)?;
-        use std::io::Write;
-        // Nobody reads on: that is no failure of ours.
-        let _ = writeln!(std::io::stdout(), "✓ {} is sound", db.display());
-        return Ok(());
+        return Ok(Report::default().line(format!("✓ {} is sound", db.display())));
     }
     log_to_stderr(args.flags.log_format.unwrap_or(LogFormat::Text));
     // clap wants --mode wherever --check-store is not given.
-    let Some(mode) = args.mode else { return Ok(()) };
+    let Some(mode) = args.mode else { return Ok(Report::default()) };
     let config: Config = args.flags.check(mode)?;
-    daemon::run(config)
+    daemon::run(config).map(|()| Report::default())
 }
 
 fn log_to_stderr(format: LogFormat) {

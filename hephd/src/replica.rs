@@ -99,7 +99,7 @@ impl Replica {
 
     /// Whether the open file is still the one at its path.
     #[must_use]
-    pub fn in_place(&self) -> bool {
+    fn in_place(&self) -> bool {
         self.identity.is_some() && file::identity(&self.path) == self.identity
     }
 

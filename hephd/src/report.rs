@@ -195,7 +195,7 @@ fn print_text(style: Style, ended: &Result<Report>) -> io::Result<()> {
 ///
 /// # Errors
 /// The operating system's, writing to stderr.
-pub fn print_error(style: Style, error: &Error) -> io::Result<()> {
+fn print_error(style: Style, error: &Error) -> io::Result<()> {
     let mut err = io::stderr().lock();
     let (first, rest) = error.message.split_once('\n').unwrap_or((&error.message, ""));
     let line = format!("✗ {first} [{}]", error.code.as_str());

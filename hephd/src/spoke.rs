@@ -196,7 +196,12 @@ impl Cycles {
             cycle = back;
             let ask = match asked {
                 Ok(Some(ask)) => ask,
-                Ok(None) => return (Ok(()), cycle.hub_heads().cloned()),
+                Ok(None) => {
+                    if cycle.pulled + cycle.pushed > 0 {
+                        tracing::info!(pulled = cycle.pulled, pushed = cycle.pushed, "synced");
+                    }
+                    return (Ok(()), cycle.hub_heads().cloned());
+                }
                 Err(error) => return (Err(error), cycle.hub_heads().cloned()),
             };
             let answer = match self.carry(ask).await {

@@ -17,10 +17,6 @@ pub(super) async fn healthz(State(hub): State<Arc<Hub>>) -> Reply {
 /// A write can be made durable, and the open file is still the one at its
 /// path: a deleted store must not look healthy.
 pub(super) async fn readyz(State(hub): State<Arc<Hub>>) -> Reply {
-    if !hub.replica.in_place() {
-        let path = hub.replica.path().display();
-        return Err(reply::not_ready(&format!("{path} is no longer the store that is open")));
-    }
     match hub.replica.write(|store| store.probe_write()).await {
         Ok(()) => reply::ok(&json!({ "status": "ready", "instance": hub.instance })),
         Err(error) => Err(reply::not_ready(&error.message)),

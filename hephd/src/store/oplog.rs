@@ -1,6 +1,6 @@
 //! Ops, chains and heads: taking entries in, and giving them out.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::value::RawValue;
 
 use super::{Store, damaged, state};
@@ -66,17 +66,7 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn hash_at(&self, owner: &OwnerId, origin: &Origin, seq: u64) -> Result<Option<Hash>> {
-        if seq == 0 {
-            return Ok(Some(Hash::NONE));
-        }
-        if i64::try_from(seq).is_err() {
-            return Ok(None); // No chain is that long, and no SQLite integer.
-        }
-        let mut read = self.conn.prepare_cached(
-            "SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3",
-        )?;
-        let hash = read.query_row(params![owner.as_str(), origin.as_str(), seq], |row| row.get(0));
-        Ok(hash.optional()?.map(Hash))
+        hash_at(&self.conn, owner, origin, seq)
     }
 
     /// The entries that somebody with the heads `after` lacks, per origin in
@@ -166,16 +156,13 @@ fn take(
         return Ok(Err(Appended::OwnerMismatch(op.owner().clone())));
     }
     let head = head_of(tx, owner, &entry.origin)?;
-    if entry.seq <= head.seq && hash_in(tx, owner, &entry.origin, entry.seq)? == Some(entry.hash) {
+    if entry.seq <= head.seq && hash_at(tx, owner, &entry.origin, entry.seq)? == Some(entry.hash) {
         return Ok(match known_op(tx, owner, op.id())? {
             Some((_, known)) if known == bytes => Ok(op.id()),
             _ => Err(Appended::IdReused(op.id())),
         });
     }
-    if entry.seq != head.seq + 1 {
-        return Ok(Err(Appended::NotNext { origin: entry.origin.clone(), head }));
-    }
-    if head.hash.then(bytes) != entry.hash {
+    if entry.seq != head.seq + 1 || head.hash.then(bytes) != entry.hash {
         return Ok(Err(Appended::NotNext { origin: entry.origin.clone(), head }));
     }
     let known = match known_op(tx, owner, op.id())? {
@@ -205,14 +192,15 @@ pub(super) fn head_of(tx: &Transaction<'_>, owner: &OwnerId, origin: &Origin) ->
     Ok(head.optional()?.unwrap_or(Head::NONE))
 }
 
-fn hash_in(
-    tx: &Transaction<'_>,
-    owner: &OwnerId,
-    origin: &Origin,
-    seq: u64,
-) -> Result<Option<Hash>> {
-    let mut read =
-        tx.prepare_cached("SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3")?;
+fn hash_at(conn: &Connection, owner: &OwnerId, origin: &Origin, seq: u64) -> Result<Option<Hash>> {
+    if seq == 0 {
+        return Ok(Some(Hash::NONE));
+    }
+    if i64::try_from(seq).is_err() {
+        return Ok(None); // No chain is that long, and no SQLite integer.
+    }
+    let mut read = conn
+        .prepare_cached("SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3")?;
     let hash = read.query_row(params![owner.as_str(), origin.as_str(), seq], |row| row.get(0));
     Ok(hash.optional()?.map(Hash))
 }

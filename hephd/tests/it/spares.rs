@@ -31,6 +31,26 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// Starts a device until it has refused, with this exit code, or has done
+/// harm: then there is none.
+fn refused_or_harmful(
+    home: &Home,
+    words: &[impl AsRef<OsStr>],
+    unharmed: impl Fn() -> bool,
+) -> Option<i32> {
+    let mut command = home.command();
+    command.args(["--mode", "local"]).args(words).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut ended = None;
+    wait_for("hephd to refuse, or to do harm", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || !unharmed()
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    ended.and_then(|status| status.code())
+}
+
 #[test]
 fn a_file_that_is_no_socket_is_never_replaced_by_one() {
     let home = Home::new();
@@ -38,21 +58,10 @@ fn a_file_that_is_no_socket_is_never_replaced_by_one() {
     fs::write(&notes, "years of work").unwrap();
     let output = home.run(&["--mode", "client", "--socket", notes.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "no --hub-url");
-    let mut child = home
-        .command()
-        .args(["--mode", "local", "--socket", notes.to_str().unwrap()])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut ended = None;
-    wait_for("hephd to refuse, or to do harm", || {
-        ended = child.try_wait().unwrap();
-        ended.is_some() || !notes.is_file()
-    });
-    let _ = child.kill();
-    let _ = child.wait();
+    let ended =
+        refused_or_harmful(&home, &["--socket", notes.to_str().unwrap()], || notes.is_file());
     assert_eq!(fs::read_to_string(&notes).ok().as_deref(), Some("years of work"));
-    assert_eq!(ended.unwrap().code(), Some(4));
+    assert_eq!(ended, Some(4));
 }
 
 #[test]
@@ -62,21 +71,9 @@ fn a_socket_that_is_the_store_itself_is_refused_and_the_store_stays() {
     let text = db.to_str().unwrap();
     assert_eq!(home.start(&["--mode", "local", "--db", text]).stop(), 0);
     let before = fs::read(&db).unwrap();
-    let mut child = home
-        .command()
-        .args(["--mode", "local", "--db", text, "--socket", text])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut ended = None;
-    wait_for("hephd to refuse, or to do harm", || {
-        ended = child.try_wait().unwrap();
-        ended.is_some() || !db.is_file()
-    });
-    let _ = child.kill();
-    let _ = child.wait();
+    let ended = refused_or_harmful(&home, &["--db", text, "--socket", text], || db.is_file());
     assert!(fs::read(&db).is_ok_and(|now| now == before), "the store is gone");
-    assert!(matches!(ended.unwrap().code(), Some(2 | 4)), "{ended:?}");
+    assert!(matches!(ended, Some(2 | 4)), "{ended:?}");
 }
 
 #[test]
@@ -107,21 +104,9 @@ fn an_existing_store_that_is_not_at_its_usual_place_makes_not_even_a_folder() {
 fn rows_16_and_18_a_flag_of_the_other_mode_is_refused_beside_a_path_that_is_not_utf8() {
     let home = Home::new();
     let db = home.folder("odd").join(OsStr::from_bytes(b"h\xff.db"));
-    let mut child = home
-        .command()
-        .args(["--mode", "local", "--insecure-no-auth", "--db"])
-        .arg(&db)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut ended = None;
-    wait_for("hephd to refuse, or to start", || {
-        ended = child.try_wait().unwrap();
-        ended.is_some() || home.path("odd/hephd.sock").exists()
-    });
-    let _ = child.kill();
-    let _ = child.wait();
-    assert_eq!(ended.and_then(|status| status.code()), Some(2));
+    let words = [OsStr::new("--insecure-no-auth"), OsStr::new("--db"), db.as_os_str()];
+    let ended = refused_or_harmful(&home, &words, || !home.path("odd/hephd.sock").exists());
+    assert_eq!(ended, Some(2));
     assert!(!db.exists());
 }
 

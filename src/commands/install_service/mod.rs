@@ -106,12 +106,18 @@ struct Observed {
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let label = args.label.clone().unwrap_or_else(|| default_label(args.role).to_owned());
     check_label(&label)?;
-    let recorded = Record::load(&host.record_folder(), &label)?;
-    let service = Service::new(host, wanted(args, host, label, recorded.as_ref())?)?;
+    let look = || {
+        let recorded = Record::load(&host.record_folder(), &label)?;
+        let wanted = wanted(args, host, label.clone(), recorded.as_ref())?;
+        Ok::<_, Error>((Service::new(host, wanted)?, recorded))
+    };
+    // What makes no sense is refused before anything is locked.
+    let (service, _) = look()?;
     if args.print {
         return print(args, &service);
     }
-    let _alone = host.alone_with(service.label(), how.check)?;
+    let _alone = host.alone_with(&label, how.check)?;
+    let (service, recorded) = look()?;
     let observed = observe(host, &service, recorded)?;
     let plan = plan(args, host, &service, &observed)?;
     let status = status(&observed, &plan);

@@ -75,8 +75,9 @@ fn look(args: &Args, host: &Host) -> Result<(Vec<Seen>, Vec<Error>)> {
         Some(label) => vec![Service::find(host, Some(label))],
         None => Service::all(host),
     };
-    if args.wait.is_some() && args.wanted == Wanted::Equal {
-        services.iter().flatten().for_each(health::let_sync);
+    if let Some(wait) = args.wait.filter(|_| args.wanted == Wanted::Equal) {
+        let deadline = Duration::from_secs(wait);
+        services.iter().flatten().for_each(|service| health::let_sync(service, deadline));
     }
     let (mut seen, mut broken) = (Vec::new(), Vec::new());
     for service in services {
