@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
-use super::{beside, folder, place::clear_sidecars, sync_to_medium};
+use super::{SIDECARS, beside, folder, place::clear_sidecars, sync_to_medium};
 use crate::{
     clock::Entropy,
     error::{Code, Error, Result, file},
@@ -77,6 +77,9 @@ impl Nursery {
         let staged = File::open(&self.staging).map_err(file(&self.staging, "open"))?;
         sync_to_medium(&staged).map_err(file(&self.staging, "sync"))?;
         clear_sidecars(&self.db)?;
+        // Closed and whole, the file needs none of its own any more. After the
+        // rename nobody would come by to clear them away.
+        self.remove(&SIDECARS);
         rename_to_nothing(&self.staging, &self.db).map_err(|error| {
             if error.kind() == std::io::ErrorKind::AlreadyExists {
                 Error::new(
@@ -89,6 +92,13 @@ impl Nursery {
             }
         })?;
         sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))
+    }
+
+    /// Removes staging files, as far as they are there.
+    fn remove(&self, suffixes: &[&str]) {
+        for suffix in suffixes {
+            let _ = std::fs::remove_file(beside(&self.staging, suffix));
+        }
     }
 }
 
@@ -110,9 +120,8 @@ pub fn clear_staging(db: &Path) {
 impl Drop for Nursery {
     fn drop(&mut self) {
         // Gone already when it was published.
-        for suffix in ["", "-wal", "-shm", "-journal"] {
-            let _ = std::fs::remove_file(beside(&self.staging, suffix));
-        }
+        self.remove(&[""]);
+        self.remove(&SIDECARS);
     }
 }
 
