@@ -6,13 +6,13 @@
 //! is lost and nothing happens twice: what the ops mean does not depend on
 //! the chain that delivers them.
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
-use super::{Store, write::Pen};
+use super::{Store, transaction::Work, write::Pen};
 use crate::{
     error::Result,
     id::{Origin, OwnerId},
-    op::{Hash, Head},
+    op::Hash,
 };
 
 /// The key of `meta` that counts healed forks. It is of one device alone.
@@ -37,20 +37,25 @@ impl Store {
     pub fn heal_fork(&mut self, owner: &OwnerId, origin: &Origin, common: u64) -> Result<Healed> {
         let healed_before = self.forks_healed()?;
         let fresh = Origin::draw(&self.machine.entropy);
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let orphans = only_beyond(&tx, owner, origin, common)?;
-        let cut = cut(&tx, owner, origin, common)?;
+        let Some(chain) = self.chain(owner, origin)? else { return Ok(nothing()) };
+        let work = Work::begin(&self.conn)?;
+        let orphans = only_beyond(&work, chain, common)?;
+        let cut = cut(&work, chain, common)?;
         if cut == 0 {
-            return Ok(Healed { cut, moved: 0, origin: None });
+            return Ok(nothing());
         }
-        let mut pen =
-            Pen::new(&tx, owner, fresh.clone(), Head::NONE, &mut self.ticker, &self.machine);
+        let mut pen = Pen::new(&work, owner, fresh.clone(), &mut self.ticker, &self.machine)?;
         pen.introduce_device()?;
-        orphans.iter().try_for_each(|(op, bytes)| pen.deliver(*op, bytes))?;
+        let mut read = work.prepare("SELECT bytes FROM ops WHERE n = ?1")?;
+        for op in &orphans {
+            let bytes: String = read.query_row([op], |row| row.get(0))?;
+            pen.deliver(*op, &bytes)?;
+        }
+        drop(read);
         pen.finish()?;
-        put_meta(&tx, "origin", fresh.as_str())?;
-        put_meta(&tx, FORKS_HEALED, &(healed_before + 1).to_string())?;
-        tx.commit()?;
+        put_meta(&work, "origin", fresh.as_str())?;
+        put_meta(&work, FORKS_HEALED, &(healed_before + 1).to_string())?;
+        work.commit()?;
         Ok(Healed { cut, moved: orphans.len() as u64, origin: Some(fresh) })
     }
 
@@ -63,36 +68,31 @@ impl Store {
     }
 }
 
+const fn nothing() -> Healed {
+    Healed { cut: 0, moved: 0, origin: None }
+}
+
 /// The ops beyond a place of a chain that no other chain delivers, in order.
-fn only_beyond(
-    conn: &Connection,
-    owner: &OwnerId,
-    origin: &Origin,
-    common: u64,
-) -> Result<Vec<(i64, String)>> {
+fn only_beyond(conn: &Connection, chain: i64, common: u64) -> Result<Vec<i64>> {
     let mut read = conn.prepare(
-        "SELECT c.op, o.bytes FROM chains c JOIN ops o ON o.n = c.op
-         WHERE c.owner = ?1 AND c.origin = ?2 AND c.seq > ?3 AND c.op NOT IN (
-             SELECT op FROM chains WHERE owner = ?1 AND NOT (origin = ?2 AND seq > ?3))
-         ORDER BY c.seq",
+        "SELECT op FROM chains c WHERE chain = ?1 AND seq > ?2 AND NOT EXISTS (
+             SELECT 1 FROM chains o WHERE o.op = c.op AND NOT (o.chain = ?1 AND o.seq > ?2))
+         ORDER BY seq",
     )?;
-    let rows = read.query_map(params![owner.as_str(), origin.as_str(), common], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
+    let rows = read.query_map(params![chain, common], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Shortens a chain to a place; gives how many entries that took.
-fn cut(conn: &Connection, owner: &OwnerId, origin: &Origin, common: u64) -> Result<u64> {
-    let chain = params![owner.as_str(), origin.as_str(), common];
+fn cut(conn: &Connection, chain: i64, common: u64) -> Result<u64> {
     let cut =
-        conn.execute("DELETE FROM chains WHERE owner = ?1 AND origin = ?2 AND seq > ?3", chain)?;
-    conn.execute("DELETE FROM heads WHERE owner = ?1 AND origin = ?2 AND ?3 = 0", chain)?;
+        conn.execute("DELETE FROM chains WHERE chain = ?1 AND seq > ?2", params![chain, common])?;
+    conn.execute("DELETE FROM heads WHERE n = ?1 AND ?2 = 0", params![chain, common])?;
     conn.execute(
-        "UPDATE heads SET seq = ?3, hash =
-             (SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3)
-         WHERE owner = ?1 AND origin = ?2",
-        chain,
+        "UPDATE heads SET seq = ?2, hash =
+             (SELECT hash FROM chains WHERE chain = ?1 AND seq = ?2)
+         WHERE n = ?1",
+        params![chain, common],
     )?;
     Ok(cut as u64)
 }

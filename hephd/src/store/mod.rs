@@ -16,12 +16,14 @@
 
 pub mod file;
 pub mod fork;
+mod intake;
 pub mod oplog;
 pub mod proof;
 pub mod query;
 pub mod schema;
 pub mod seed;
 mod state;
+mod transaction;
 pub mod write;
 
 use std::path::Path;
@@ -150,7 +152,8 @@ impl Store {
         let limit = format!("{:013}-g", now.saturating_add(TRUSTED_AHEAD_MS));
         let Some(owner) = self.owner()? else { return Ok(()) };
         let last: Option<String> = self.conn.query_row(
-            "SELECT max(id) FROM ops WHERE owner = ?1 AND id < ?2",
+            "SELECT max(id) FROM ops
+             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND id < ?2",
             [owner.as_str(), &limit],
             |row| row.get(0),
         )?;

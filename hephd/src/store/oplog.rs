@@ -1,9 +1,13 @@
 //! Ops, chains and heads: taking entries in, and giving them out.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, params};
 use serde_json::value::RawValue;
 
-use super::{Store, damaged, state};
+use super::{
+    Store, damaged,
+    intake::{self, Intake, Known},
+    transaction::Work,
+};
 use crate::{
     error::{Code, Error, Result},
     hlc::Hlc,
@@ -52,8 +56,9 @@ impl Store {
     pub fn heads(&self, owner: &OwnerId) -> Result<Heads> {
         let mut read =
             self.conn.prepare_cached("SELECT origin, seq, hash FROM heads WHERE owner = ?1")?;
-        let mut rows = read.query([owner.as_str()])?;
         let mut heads = Heads::default();
+        let Some(owner) = intake::known_owner(&self.conn, owner)? else { return Ok(heads) };
+        let mut rows = read.query([owner])?;
         while let Some(row) = rows.next()? {
             let origin = row.get::<_, String>(0)?.parse().map_err(|e| damaged("heads", &e))?;
             heads.0.insert(origin, Head { seq: row.get(1)?, hash: Hash(row.get(2)?) });
@@ -61,12 +66,25 @@ impl Store {
         Ok(heads)
     }
 
+    /// The number of an origin's chain.
+    pub(super) fn chain(&self, owner: &OwnerId, origin: &Origin) -> Result<Option<i64>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT h.n FROM heads h JOIN owners o ON o.n = h.owner
+             WHERE o.id = ?1 AND h.origin = ?2",
+        )?;
+        Ok(read.query_row([owner.as_str(), origin.as_str()], |row| row.get(0)).optional()?)
+    }
+
     /// An origin's hash at a place; none beyond the chain's end.
     ///
     /// # Errors
     /// SQLite's.
     pub fn hash_at(&self, owner: &OwnerId, origin: &Origin, seq: u64) -> Result<Option<Hash>> {
-        hash_at(&self.conn, owner, origin, seq)
+        if seq == 0 {
+            return Ok(Some(Hash::NONE));
+        }
+        let chain = self.chain(owner, origin)?;
+        chain.map_or(Ok(None), |chain| intake::hash_at(&self.conn, chain, seq))
     }
 
     /// The entries that somebody with the heads `after` lacks, per origin in
@@ -84,14 +102,14 @@ impl Store {
         let mut entries: Vec<Entry> = Vec::new();
         let mut read = self.conn.prepare_cached(
             "SELECT c.seq, c.hash, o.bytes FROM chains c JOIN ops o ON o.n = c.op
-             WHERE c.owner = ?1 AND c.origin = ?2 AND c.seq > ?3 ORDER BY c.seq",
+             WHERE c.chain = ?1 AND c.seq > ?2 ORDER BY c.seq",
         )?;
         for (origin, head) in self.heads(owner)?.0 {
             let from = after(&origin);
             if head.seq <= from {
                 continue;
             }
-            let mut rows = read.query(params![owner.as_str(), origin.as_str(), from])?;
+            let mut rows = read.query(params![self.chain(owner, &origin)?, from])?;
             while let Some(row) = rows.next()? {
                 let op: String = row.get(2)?;
                 bytes += op.len();
@@ -112,139 +130,74 @@ impl Store {
     /// # Errors
     /// SQLite's. What the protocol foresees is an [`Appended`].
     pub fn append(&mut self, owner: &OwnerId, entries: &[Entry]) -> Result<Appended> {
-        let tx = self.conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let mut taken = Taken::default();
+        let work = Work::begin(&self.conn)?;
+        let mut intake = Intake::new(&work, owner)?;
+        let (mut received, mut applied) = (0, 0);
         let mut seen = Vec::with_capacity(entries.len());
         for entry in entries {
-            match take(&tx, owner, entry, &mut taken)? {
-                Ok(id) => seen.push(id),
-                Err(refused) => return Ok(refused),
+            match take(&mut intake, owner, entry)? {
+                Taken::Had(id) => seen.push(id),
+                Taken::Received(id, new) => {
+                    seen.push(id);
+                    received += 1;
+                    applied += usize::from(new);
+                }
+                Taken::Refused(outcome) => return Ok(outcome),
             }
         }
-        state::refresh(&tx, owner, &taken.touched)?;
-        tx.commit()?;
+        intake.finish()?;
+        work.commit()?;
         let now = self.machine.clock.now_ms();
         seen.into_iter().for_each(|id| self.ticker.observe(id, now));
-        Ok(Appended::Done { received: taken.received, applied: taken.applied })
+        Ok(Appended::Done { received, applied })
     }
 }
 
-/// What one batch has brought so far.
-#[derive(Default)]
-struct Taken {
-    received: usize,
-    applied: usize,
-    touched: state::Touched,
+/// What became of one entry.
+enum Taken {
+    /// It was here.
+    Had(Hlc),
+    /// It is now; and whether its op is new as well.
+    Received(Hlc, bool),
+    /// The batch cannot be taken.
+    Refused(Appended),
 }
 
-/// One entry: the chain, the op, the versions.
-fn take(
-    tx: &Transaction<'_>,
-    owner: &OwnerId,
-    entry: &Entry,
-    taken: &mut Taken,
-) -> Result<Result<Hlc, Appended>> {
+/// One entry: the op, its place in the chain, the versions.
+fn take(intake: &mut Intake<'_>, owner: &OwnerId, entry: &Entry) -> Result<Taken> {
     let bytes = entry.op.get();
     let op = match Op::decode(bytes) {
         Ok(op) => op,
         Err(Malformed { what, given }) => {
             let place = format!("{} {}", entry.origin, entry.seq);
-            return Ok(Err(Appended::Malformed(format!("{place} is not {what}: {given}"))));
+            let why = format!("{place} is not {what}: {given}");
+            return Ok(Taken::Refused(Appended::Malformed(why)));
         }
     };
     if op.owner() != owner {
-        return Ok(Err(Appended::OwnerMismatch(op.owner().clone())));
+        return Ok(Taken::Refused(Appended::OwnerMismatch(op.owner().clone())));
     }
-    let head = head_of(tx, owner, &entry.origin)?;
-    if entry.seq <= head.seq && hash_at(tx, owner, &entry.origin, entry.seq)? == Some(entry.hash) {
-        return Ok(match known_op(tx, owner, op.id())? {
-            Some((_, known)) if known == bytes => Ok(op.id()),
-            _ => Err(Appended::IdReused(op.id())),
+    let head = intake.head(&entry.origin)?;
+    if entry.seq <= head.seq && intake.hash_at(&entry.origin, entry.seq)? == Some(entry.hash) {
+        return Ok(match intake.known(op.id(), bytes)? {
+            Some(Known::Same(_)) => Taken::Had(op.id()),
+            _ => Taken::Refused(Appended::IdReused(op.id())),
         });
     }
     if entry.seq != head.seq + 1 || head.hash.then(bytes) != entry.hash {
-        return Ok(Err(Appended::NotNext { origin: entry.origin.clone(), head }));
+        let origin = entry.origin.clone();
+        return Ok(Taken::Refused(Appended::NotNext { origin, head }));
     }
-    let known = match known_op(tx, owner, op.id())? {
-        Some((n, known)) if known == bytes => Some(n),
-        Some(_) => return Ok(Err(Appended::IdReused(op.id()))),
-        None => None,
-    };
-    let n = match known {
+    let added = intake.add(&op, bytes)?;
+    let n = match added {
         Some(n) => n,
-        None => {
-            taken.applied += 1;
-            add_op(tx, &op, bytes, &mut taken.touched)?
-        }
+        None => match intake.known(op.id(), bytes)? {
+            Some(Known::Same(n)) => n,
+            _ => return Ok(Taken::Refused(Appended::IdReused(op.id()))),
+        },
     };
-    add_entry(tx, owner, &entry.origin, Head { seq: entry.seq, hash: entry.hash }, n)?;
-    taken.received += 1;
-    Ok(Ok(op.id()))
-}
-
-/// A chain's end, inside a transaction.
-pub(super) fn head_of(tx: &Transaction<'_>, owner: &OwnerId, origin: &Origin) -> Result<Head> {
-    let mut read =
-        tx.prepare_cached("SELECT seq, hash FROM heads WHERE owner = ?1 AND origin = ?2")?;
-    let head = read.query_row([owner.as_str(), origin.as_str()], |row| {
-        Ok(Head { seq: row.get(0)?, hash: Hash(row.get(1)?) })
-    });
-    Ok(head.optional()?.unwrap_or(Head::NONE))
-}
-
-fn hash_at(conn: &Connection, owner: &OwnerId, origin: &Origin, seq: u64) -> Result<Option<Hash>> {
-    if seq == 0 {
-        return Ok(Some(Hash::NONE));
-    }
-    if i64::try_from(seq).is_err() {
-        return Ok(None); // No chain is that long, and no SQLite integer.
-    }
-    let mut read = conn
-        .prepare_cached("SELECT hash FROM chains WHERE owner = ?1 AND origin = ?2 AND seq = ?3")?;
-    let hash = read.query_row(params![owner.as_str(), origin.as_str(), seq], |row| row.get(0));
-    Ok(hash.optional()?.map(Hash))
-}
-
-fn known_op(tx: &Transaction<'_>, owner: &OwnerId, id: Hlc) -> Result<Option<(i64, String)>> {
-    let mut read = tx.prepare_cached("SELECT n, bytes FROM ops WHERE owner = ?1 AND id = ?2")?;
-    let id = id.to_string();
-    Ok(read.query_row([owner.as_str(), &id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
-}
-
-/// A new op: its bytes, and what it does to the versions.
-pub(super) fn add_op(
-    tx: &Transaction<'_>,
-    op: &Op,
-    bytes: &str,
-    touched: &mut state::Touched,
-) -> Result<i64> {
-    tx.prepare_cached("INSERT INTO ops (owner, id, bytes) VALUES (?1, ?2, ?3)")?
-        .execute(params![op.owner().as_str(), op.id().to_string(), bytes])?;
-    let n = tx.last_insert_rowid();
-    if let Op::Set(set) = op {
-        state::apply(tx, set, n, touched)?;
-    }
-    Ok(n)
-}
-
-/// A new end of a chain.
-pub(super) fn add_entry(
-    tx: &Transaction<'_>,
-    owner: &OwnerId,
-    origin: &Origin,
-    head: Head,
-    op: i64,
-) -> Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO chains (owner, origin, seq, op, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![owner.as_str(), origin.as_str(), head.seq, op, head.hash.0])?;
-    tx.prepare_cached(
-        "INSERT INTO heads (owner, origin, seq, hash) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (owner, origin) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-    )?
-    .execute(params![owner.as_str(), origin.as_str(), head.seq, head.hash.0])?;
-    Ok(())
+    intake.deliver(&entry.origin, n, entry.hash)?;
+    Ok(Taken::Received(op.id(), added.is_some()))
 }
 
 impl Appended {

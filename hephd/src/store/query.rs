@@ -48,7 +48,7 @@ impl Store {
     pub fn nodes(&self, owner: &OwnerId, wanted: &Wanted) -> Result<Vec<Node>> {
         let mut read = self.conn.prepare_cached(
             "SELECT id, kind, title, fields, updated, hidden, conflicts FROM nodes
-             WHERE owner = ?1 AND kind IS NOT NULL
+             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND kind IS NOT NULL
                AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR path = ?3)
                AND (?4 IS NULL OR substr(id, 1, length(?4)) = ?4) AND (?5 OR NOT hidden)
              ORDER BY title, id",
@@ -81,7 +81,7 @@ impl Store {
     fn links(&self, end: &str, owner: &OwnerId, id: &EntityId) -> Result<Vec<Link>> {
         let mut read = self.conn.prepare_cached(&format!(
             "SELECT source, target, kind FROM links
-             WHERE owner = ?1 AND {end} = ?2 AND NOT hidden ORDER BY kind, source, target"
+             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND {end} = ?2 AND NOT hidden ORDER BY kind, source, target"
         ))?;
         let mut rows = read.query([owner.as_str(), id.as_str()])?;
         let mut links = Vec::new();
@@ -100,9 +100,10 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn conflicts(&self, owner: &OwnerId) -> Result<u64> {
-        let mut count = self
-            .conn
-            .prepare_cached("SELECT count(*) FROM nodes WHERE owner = ?1 AND conflicts > 0")?;
+        let mut count = self.conn.prepare_cached(
+            "SELECT count(*) FROM nodes
+             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND conflicts > 0",
+        )?;
         Ok(count.query_row([owner.as_str()], |row| row.get(0))?)
     }
 }

@@ -4,6 +4,8 @@
 //! `nodes` and `links` are worked out from the ops and could be made again.
 //! Everything that belongs to one device alone lives in `meta`.
 
+use std::cmp::Ordering;
+
 use rusqlite::Connection;
 
 use crate::error::{Code, Error, Result};
@@ -12,62 +14,75 @@ use crate::error::{Code, Error, Result};
 pub const APPLICATION_ID: i32 = 0x4845_5048;
 
 /// `PRAGMA user_version` of the tables below.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 const TABLES: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
 
-    -- Every op once, its bytes as they came. `n` is this file's short name
-    -- for it.
+    -- Names that stand in many rows have a number each: this file's own.
+    CREATE TABLE owners (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+
+    -- `key` is a node's id, or 'link:' before a link's.
+    CREATE TABLE entities (
+        n INTEGER PRIMARY KEY,
+        owner INTEGER NOT NULL REFERENCES owners(n),
+        key TEXT NOT NULL,
+        UNIQUE (owner, key)
+    );
+
+    -- Every op once, its bytes as they came. An op of an unknown kind is
+    -- about no entity that we know of.
     CREATE TABLE ops (
         n INTEGER PRIMARY KEY,
-        owner TEXT NOT NULL,
+        owner INTEGER NOT NULL,
         id TEXT NOT NULL,
+        entity INTEGER,
         bytes TEXT NOT NULL,
         UNIQUE (owner, id)
     );
+    CREATE INDEX ops_by_entity ON ops (entity) WHERE entity IS NOT NULL;
 
-    -- The order of delivery: per origin 1, 2, 3 …
-    CREATE TABLE chains (
-        owner TEXT NOT NULL,
+    -- Each origin's chain: its last entry.
+    CREATE TABLE heads (
+        n INTEGER PRIMARY KEY,
+        owner INTEGER NOT NULL REFERENCES owners(n),
         origin TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        UNIQUE (owner, origin)
+    );
+
+    -- The order of delivery: per chain 1, 2, 3 … A chain is the `n` of its
+    -- head.
+    CREATE TABLE chains (
+        chain INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         op INTEGER NOT NULL REFERENCES ops(n),
         hash BLOB NOT NULL,
-        PRIMARY KEY (owner, origin, seq)
+        PRIMARY KEY (chain, seq)
     ) WITHOUT ROWID;
-
-    -- The last entry of each chain.
-    CREATE TABLE heads (
-        owner TEXT NOT NULL,
-        origin TEXT NOT NULL,
-        seq INTEGER NOT NULL,
-        hash BLOB NOT NULL,
-        PRIMARY KEY (owner, origin)
-    ) WITHOUT ROWID;
+    CREATE INDEX chains_by_op ON chains (op);
 
     -- The current versions of every field: ops that no known op supersedes.
-    -- `entity` is a node's id, or 'link:' before a link's.
     CREATE TABLE versions (
-        owner TEXT NOT NULL,
-        entity TEXT NOT NULL,
+        entity INTEGER NOT NULL,
         field TEXT NOT NULL,
         op INTEGER NOT NULL REFERENCES ops(n),
-        PRIMARY KEY (owner, entity, field, op)
+        PRIMARY KEY (entity, field, op)
     ) WITHOUT ROWID;
 
     -- Versions that a known op supersedes and that have not come yet.
     CREATE TABLE awaited (
-        owner TEXT NOT NULL,
+        owner INTEGER NOT NULL,
         id TEXT NOT NULL,
-        entity TEXT NOT NULL,
+        entity INTEGER NOT NULL,
         field TEXT NOT NULL,
         PRIMARY KEY (owner, id, entity, field)
     ) WITHOUT ROWID;
 
     -- Nodes as they are shown. `fields` holds all shown values but `body`.
     CREATE TABLE nodes (
-        owner TEXT NOT NULL,
+        owner INTEGER NOT NULL,
         id TEXT NOT NULL,
         kind TEXT,
         title TEXT,
@@ -83,7 +98,7 @@ const TABLES: &str = "
     CREATE INDEX nodes_in_conflict ON nodes (owner) WHERE conflicts > 0;
 
     CREATE TABLE links (
-        owner TEXT NOT NULL,
+        owner INTEGER NOT NULL,
         id TEXT NOT NULL,
         source TEXT,
         target TEXT,
@@ -114,13 +129,25 @@ pub(super) fn check(conn: &Connection, name: &str) -> Result<()> {
             "give the path of a device's or a hub's heph.db",
         ));
     }
-    let version: i32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > SCHEMA_VERSION {
-        return Err(Error::new(
+    check_version(conn.query_row("PRAGMA user_version", [], |row| row.get(0))?, name)
+}
+
+/// Refuses a version of our tables that is not this one.
+///
+/// # Errors
+/// `schema_newer`, `schema_older`.
+pub(super) fn check_version(version: i32, name: &str) -> Result<()> {
+    match version.cmp(&SCHEMA_VERSION) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::new(
             Code::SchemaNewer,
-            format!("{name} has schema {version}; this hephd knows {SCHEMA_VERSION}"),
+            format!("{name} has schema {version}; this version knows {SCHEMA_VERSION}"),
             "upgrade hephd and heph-ops on this machine first",
-        ));
+        )),
+        Ordering::Less => Err(Error::new(
+            Code::SchemaOlder,
+            format!("{name} has schema {version}, from before the first release"),
+            "export it with the version that made it, and import the files with this one",
+        )),
     }
-    Ok(())
 }

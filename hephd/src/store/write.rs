@@ -1,9 +1,9 @@
 //! What a person changes becomes ops.
 
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::{Store, oplog, state};
+use super::{Store, intake::Intake, state, transaction::Work};
 use crate::{
     error::{Code, Error, Result},
     hlc::Ticker,
@@ -21,45 +21,42 @@ impl Store {
     /// `value_too_large`, `node_not_found`, `usage`; SQLite's.
     pub fn write(&mut self, owner: &OwnerId, changes: &[Change]) -> Result<Written> {
         let origin = self.origin()?;
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let head = oplog::head_of(&tx, owner, &origin)?;
-        let mut pen = Pen::new(&tx, owner, origin, head, &mut self.ticker, &self.machine);
+        let work = Work::begin(&self.conn)?;
+        let mut pen = Pen::new(&work, owner, origin, &mut self.ticker, &self.machine)?;
         let ids = changes.iter().map(|change| pen.change(change)).collect::<Result<Vec<_>>>()?;
         let ops = pen.finish()?;
-        tx.commit()?;
+        work.commit()?;
         Ok(Written { ids, ops })
     }
 }
 
 /// Appends ops to one chain within one transaction.
 pub(super) struct Pen<'a> {
-    tx: &'a Transaction<'a>,
     owner: &'a OwnerId,
     origin: Origin,
-    head: Head,
     ticker: &'a mut Ticker,
     machine: &'a Machine,
+    intake: Intake<'a>,
     ops: u64,
-    touched: state::Touched,
 }
 
 impl<'a> Pen<'a> {
     /// A pen at the end of a chain.
     pub(super) fn new(
-        tx: &'a Transaction<'a>,
+        conn: &'a Connection,
         owner: &'a OwnerId,
         origin: Origin,
-        head: Head,
         ticker: &'a mut Ticker,
         machine: &'a Machine,
-    ) -> Self {
-        Self { tx, owner, origin, head, ticker, machine, ops: 0, touched: state::Touched::new() }
+    ) -> Result<Self> {
+        let intake = Intake::new(conn, owner)?;
+        Ok(Self { owner, origin, ticker, machine, intake, ops: 0 })
     }
 
     /// Works out what is shown of all that was written; gives how many ops
     /// that were.
     pub(super) fn finish(self) -> Result<u64> {
-        state::refresh(self.tx, self.owner, &self.touched)?;
+        self.intake.finish()?;
         Ok(self.ops)
     }
 
@@ -79,7 +76,7 @@ impl<'a> Pen<'a> {
         check_fields(set)?;
         let id = id.cloned().unwrap_or_else(|| EntityId::draw(&self.machine.entropy));
         let target = Target::Node(id.clone());
-        let node = state::entity(self.tx, self.owner, &target)?;
+        let node = state::entity(self.intake.conn, self.owner, &target)?;
         if node.shown("kind").is_none() && !set.contains_key("kind") {
             return Err(Error::new(
                 Code::NodeNotFound,
@@ -101,7 +98,7 @@ impl<'a> Pen<'a> {
     fn link(&mut self, link: &Link, deleted: bool) -> Result<EntityId> {
         let id = EntityId::of_link(self.owner, &link.from, &link.to, &link.kind);
         let target = Target::Link(id.clone());
-        let known = state::entity(self.tx, self.owner, &target)?;
+        let known = state::entity(self.intake.conn, self.owner, &target)?;
         if !deleted {
             self.set(&target, &known, "ends", &json!(link))?;
         }
@@ -125,7 +122,7 @@ impl<'a> Pen<'a> {
 
     /// A deletion names all that it has seen of the whole node.
     fn delete(&mut self, target: &Target, deleted: bool) -> Result<()> {
-        let entity = state::entity(self.tx, self.owner, target)?;
+        let entity = state::entity(self.intake.conn, self.owner, target)?;
         let stays_deleted = deleted && entity.hidden();
         let stays = !deleted && entity.versions(DELETED).is_empty();
         if stays_deleted || stays {
@@ -145,7 +142,7 @@ impl<'a> Pen<'a> {
         value: Value,
         seen: Vec<crate::hlc::Hlc>,
     ) -> Result<()> {
-        if self.head == Head::NONE {
+        if self.intake.head(&self.origin)? == Head::NONE {
             self.introduce_device()?;
         }
         self.append_one(target, field, value, seen)
@@ -168,15 +165,16 @@ impl<'a> Pen<'a> {
         let owner = self.owner.clone();
         let set = Set { id, owner, target, field: field.to_owned(), value, seen };
         let bytes = set.encode().map_err(|size| too_large(field, size))?;
-        let n = oplog::add_op(self.tx, &Op::Set(set), &bytes, &mut self.touched)?;
+        let n = self.intake.add(&Op::Set(set), &bytes)?;
         self.ops += 1;
-        self.deliver(n, &bytes)
+        // Nobody else mints ids of this process's actor.
+        self.deliver(n.ok_or_else(|| Error::internal(format!("op {id} is there already")))?, &bytes)
     }
 
     /// The next entry of the chain names an op that is here.
     pub(super) fn deliver(&mut self, op: i64, bytes: &str) -> Result<()> {
-        self.head = Head { seq: self.head.seq + 1, hash: self.head.hash.then(bytes) };
-        oplog::add_entry(self.tx, self.owner, &self.origin, self.head, op)
+        let hash = self.intake.head(&self.origin)?.hash.then(bytes);
+        self.intake.deliver(&self.origin, op, hash)
     }
 }
 

@@ -320,10 +320,10 @@ fn rows(db: &std::path::Path) -> Vec<String> {
     let conn = rusqlite::Connection::open(db).unwrap();
     let tables = [
         "SELECT id, bytes FROM ops ORDER BY id",
-        "SELECT origin, seq, id, hex(hash) FROM chains c JOIN ops o ON o.n = c.op ORDER BY 1, 2",
+        "SELECT origin, c.seq, id, hex(c.hash) FROM chains c JOIN ops o ON o.n = c.op JOIN heads h ON h.n = c.chain ORDER BY 1, 2",
         "SELECT origin, seq, hex(hash) FROM heads ORDER BY 1",
-        "SELECT entity, field, id FROM versions v JOIN ops o ON o.n = v.op ORDER BY 1, 2, 3",
-        "SELECT id, entity, field FROM awaited ORDER BY 1, 2, 3",
+        "SELECT key, field, id FROM versions v JOIN ops o ON o.n = v.op JOIN entities e ON e.n = v.entity ORDER BY 1, 2, 3",
+        "SELECT id, key, field FROM awaited JOIN entities e ON e.n = entity ORDER BY 1, 2, 3",
         "SELECT * FROM nodes ORDER BY id",
         "SELECT * FROM links ORDER BY id",
     ];

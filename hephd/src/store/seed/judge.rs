@@ -9,7 +9,7 @@ use super::source::{reading, stranger};
 use crate::{
     error::{Code, Error, Result, file},
     id::OwnerId,
-    store::schema::{APPLICATION_ID, SCHEMA_VERSION},
+    store::schema::{APPLICATION_ID, check_version},
 };
 
 /// What there is to know of a store before it is copied.
@@ -53,15 +53,8 @@ fn judge_schema(conn: &Connection, path: &Path) -> Result<()> {
         return Err(stranger(path, &format!("its application id is {application:#x}")));
     }
     let version = number("PRAGMA user_version")?;
-    if application == APPLICATION_ID && version > SCHEMA_VERSION {
-        return Err(Error::new(
-            Code::SchemaNewer,
-            format!(
-                "{} has schema {version}; this heph-ops knows {SCHEMA_VERSION}",
-                path.display()
-            ),
-            "upgrade heph-ops and hephd on this machine first",
-        ));
+    if application == APPLICATION_ID {
+        check_version(version, &path.display().to_string())?;
     }
     if number(COLUMNS)? == 2 {
         Ok(())

@@ -181,7 +181,7 @@ pub(super) fn op_ahead(conn: &Connection, now: u64) -> Option<Warning> {
 }
 
 fn origin_of(conn: &Connection, op: &str) -> Option<String> {
-    const ORIGIN: &str =
-        "SELECT chains.origin FROM chains JOIN ops ON chains.op = ops.n WHERE ops.id = ?1";
+    const ORIGIN: &str = "SELECT heads.origin FROM heads JOIN chains ON chains.chain = heads.n
+         JOIN ops ON chains.op = ops.n WHERE ops.id = ?1";
     conn.query_row(ORIGIN, [op], |row| row.get(0)).ok()
 }
