@@ -1,8 +1,10 @@
 //! A store shared by everything in the daemon: one thread writes, a few read.
 //!
 //! Each thread owns its connection, so there is no lock to hold and nothing
-//! to poison: a job that panics loses its transaction and its answer, and the
-//! thread goes on.
+//! to poison: a job that panics loses its work and its answer, and the thread
+//! goes on. Writing jobs that wait at the same time become durable together,
+//! with one flush of the disk, and only then are they answered. A reading job
+//! sees one state of the store from beginning to end.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,7 +13,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     error::{Code, Error, Result},
@@ -22,9 +24,15 @@ use crate::{
 
 /// How many jobs may wait for a thread before their callers do.
 const WAITING_JOBS: usize = 256;
+/// How many may become durable together.
+const GROUP: usize = 128;
 const READERS: usize = 2;
 
-type Job = Box<dyn FnOnce(&mut Store) + Send>;
+/// Work on the store; what it gives is not told before it is durable.
+type Job = Box<dyn FnOnce(&mut Store) -> Told + Send>;
+
+/// Tells a caller how it ended, given whether it is durable.
+type Told = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// The store's threads.
 #[derive(Debug)]
@@ -34,8 +42,7 @@ pub struct Replica {
     next_reader: AtomicUsize,
     path: PathBuf,
     identity: Option<(u64, u64)>,
-    /// Told after each local write: there is something to push.
-    pub written: Notify,
+    moved: watch::Sender<()>,
 }
 
 impl Replica {
@@ -45,15 +52,15 @@ impl Replica {
     /// As [`Store::open_reader`].
     pub fn start(store: Store, db: &Path, machine: &Machine) -> Result<Self> {
         let readers = (0..READERS)
-            .map(|n| Worker::start(Store::open_reader(db, machine)?, &format!("read-{n}")))
+            .map(|n| Worker::start(Store::open_reader(db, machine)?, &format!("read-{n}"), read))
             .collect::<Result<_>>()?;
         Ok(Self {
-            writer: Worker::start(store, "write")?,
+            writer: Worker::start(store, "write", write_together)?,
             readers,
             next_reader: AtomicUsize::new(0),
             path: db.to_owned(),
             identity: file::identity(db),
-            written: Notify::new(),
+            moved: watch::Sender::new(()),
         })
     }
 
@@ -87,6 +94,18 @@ impl Replica {
     ) -> Result<T> {
         let n = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
         self.readers[n].run(move |store| job(store)).await
+    }
+
+    /// Says that ops were added from outside of sync's own cycle: there may be
+    /// something to push, or to tell the spokes of.
+    pub fn tell_moved(&self) {
+        self.moved.send_replace(());
+    }
+
+    /// Hears of ops that were added from now on.
+    #[must_use]
+    pub fn hear_moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// Whose data this is.
@@ -134,13 +153,15 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(mut store: Store, name: &str) -> Result<Self> {
+    fn start(
+        mut store: Store,
+        name: &str,
+        work: fn(&mut Store, Job, &mut Waiting),
+    ) -> Result<Self> {
         let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING_JOBS);
         let work = move || {
             while let Some(job) = waiting.blocking_recv() {
-                if catch_unwind(AssertUnwindSafe(|| job(&mut store))).is_err() {
-                    tracing::error!("a job on the store panicked; its transaction is undone");
-                }
+                work(&mut store, job, &mut waiting);
             }
             // Only the writer can; for a reader there is nothing to do.
             let _ = store.checkpoint();
@@ -155,7 +176,10 @@ impl Worker {
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |store| {
-            let _ = answer.send(job(store));
+            let done = job(store);
+            Box::new(move |durable| {
+                let _ = answer.send(done.and_then(|value| durable.map(|()| value)));
+            })
         });
         let gone = || Error::internal("the store's thread gave no answer");
         self.jobs.send(job).await.map_err(|_| gone())?;
@@ -166,4 +190,46 @@ impl Worker {
         drop(self.jobs);
         let _ = self.thread.join();
     }
+}
+
+type Waiting = mpsc::Receiver<Job>;
+
+/// A reading job, in a transaction that fixes what it sees.
+fn read(store: &mut Store, job: Job, _: &mut Waiting) {
+    let begun = store.begin_reading();
+    if let Some(told) = survive(store, job) {
+        told(begun);
+    }
+    store.end_reading();
+}
+
+/// A writing job and those that wait behind it.
+fn write_together(store: &mut Store, first: Job, waiting: &mut Waiting) {
+    if store.begin_group().is_err() {
+        // Somebody holds the store. The job's own work waits again, and says why.
+        if let Some(told) = survive(store, first) {
+            told(Ok(()));
+        }
+        return;
+    }
+    let (mut next, mut done) = (Some(first), Vec::new());
+    while let Some(job) = next {
+        let told = survive(store, job);
+        if !store.in_group() {
+            // The disk failed, and all that was done together is undone.
+            let failed = store.end_group();
+            done.into_iter().for_each(|told: Told| told(failed.clone()));
+            told.into_iter().for_each(|told| told(failed.clone()));
+            return;
+        }
+        done.extend(told);
+        next = if done.len() < GROUP { waiting.try_recv().ok() } else { None };
+    }
+    let durable = store.end_group();
+    done.into_iter().for_each(|told| told(durable.clone()));
+}
+
+fn survive(store: &mut Store, job: Job) -> Option<Told> {
+    let told = catch_unwind(AssertUnwindSafe(|| job(store)));
+    told.inspect_err(|_| tracing::error!("a job on the store panicked; its work is undone")).ok()
 }

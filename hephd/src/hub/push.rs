@@ -68,7 +68,12 @@ pub(super) async fn handle(
     }
     let owner = hub.replica.owner().await?;
     match hub.replica.write(move |store| answer(store, &owner, &body)).await? {
-        Ok(pushed) => reply::ok(&pushed),
+        Ok(pushed) => {
+            if pushed.received > 0 {
+                hub.replica.tell_moved();
+            }
+            reply::ok(&pushed)
+        }
         Err(outcome) => Err(reply::refused(outcome)),
     }
 }

@@ -87,7 +87,7 @@ impl Daemon {
         let owner = self.replica.owner().await?;
         let written = self.replica.write(move |store| store.write(&owner, &changes)).await?;
         if written.ops > 0 {
-            self.replica.written.notify_one();
+            self.replica.tell_moved();
         }
         Ok(json!(written))
     }

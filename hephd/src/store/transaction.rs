@@ -72,6 +72,21 @@ impl Store {
         !self.conn.is_autocommit()
     }
 
+    /// From here on, reading sees one state of the store.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn begin_reading(&self) -> Result<()> {
+        Ok(self.conn.execute_batch("BEGIN")?)
+    }
+
+    /// Lets go of that state, so that the log can be moved into the file.
+    pub fn end_reading(&self) {
+        if self.in_group() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+
     /// Makes the whole group durable, or undoes it.
     ///
     /// # Errors
