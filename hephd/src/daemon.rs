@@ -15,7 +15,7 @@ use crate::{
     clock::rfc3339,
     config::Config,
     error::{Code, Error, Result},
-    hub::{self, Hub, guard::Guard},
+    hub::{self, Hub, events::Events, guard::Guard},
     id::{OwnerId, draw_hex},
     machine::Machine,
     port,
@@ -158,15 +158,16 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
             hub_ca: config.hub_ca.clone(),
             interval: config.sync_interval,
         };
-        let clock = machine.clock.clone();
         let (asked, cycles) =
-            spoke::start(Arc::clone(&replica), &settings, clock, stopping.clone())?;
+            spoke::start(Arc::clone(&replica), &settings, &machine, stopping.clone())?;
         tasks.spawn(cycles);
         spoke = Some(asked);
     }
     if let Some(listener) = http {
-        let hub = hub(&config, &machine, &replica, &health);
-        tasks.spawn(hub::serve(listener, Arc::new(hub), stopping.clone()));
+        let (events, feed) = hub::events::start(Arc::clone(&replica), stopping.clone());
+        let hub = hub(&config, &machine, &replica, &health, events);
+        let serving = hub::serve(listener, Arc::new(hub), stopping.clone());
+        tasks.spawn(async { tokio::join!(serving, feed).0 });
     }
     let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
     tasks.spawn(rpc::server::serve(socket, daemon, stopping));
@@ -178,7 +179,13 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     Ok((ended, replica))
 }
 
-fn hub(config: &Config, machine: &Machine, replica: &Arc<Replica>, health: &Health) -> Hub {
+fn hub(
+    config: &Config,
+    machine: &Machine,
+    replica: &Arc<Replica>,
+    health: &Health,
+    events: Events,
+) -> Hub {
     Hub {
         replica: Arc::clone(replica),
         instance: health.instance.clone(),
@@ -187,6 +194,7 @@ fn hub(config: &Config, machine: &Machine, replica: &Arc<Replica>, health: &Heal
             machine: machine.name.clone(),
             exposed: !config.http_addr.ip().is_loopback(),
         },
+        events,
     }
 }
 

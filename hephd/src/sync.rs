@@ -113,6 +113,8 @@ pub enum Answer {
     Pushed(PushedBody),
     /// 409 `not_next`: the hub moved; compare again.
     NotNext,
+    /// 413: send fewer entries.
+    TooLarge,
     /// Hashes of a chain.
     Chain(ChainBody),
 }
@@ -132,6 +134,12 @@ enum Stage {
 pub struct Cycle {
     stage: Stage,
     rounds: usize,
+    page: usize,
+    /// Entries at a time that the hub takes.
+    most: usize,
+    /// Entries of the last push.
+    batch: usize,
+    owner: Option<OwnerId>,
     hub: Option<Heads>,
     /// The heads whose digest was asked with: local writes may follow.
     sent: Heads,
@@ -148,6 +156,10 @@ impl Default for Cycle {
         Self {
             stage: Stage::Compare,
             rounds: 0,
+            page: PAGE,
+            most: PAGE,
+            batch: 0,
+            owner: None,
             hub: None,
             sent: Heads::default(),
             pulled: 0,
@@ -158,12 +170,26 @@ impl Default for Cycle {
 }
 
 impl Cycle {
+    /// A cycle that begins with so many entries at a time, because more did
+    /// not get through lately. It grows with what does.
+    #[must_use]
+    pub fn with_page(page: usize) -> Self {
+        Self { page: page.clamp(1, PAGE), ..Self::default() }
+    }
+
+    /// Entries at a time.
+    #[must_use]
+    pub const fn page(&self) -> usize {
+        self.page
+    }
+
     /// What to ask the hub now; nothing when the cycle is over.
     ///
     /// # Errors
     /// SQLite's.
     pub fn next(&mut self, store: &Store) -> Result<Option<Ask>> {
         let owner = store.owner()?;
+        self.owner.clone_from(&owner);
         match (&self.stage, owner) {
             (Stage::Compare, None) => Ok(Some(Ask::Heads(None))),
             (Stage::Compare, Some(owner)) => {
@@ -186,11 +212,12 @@ impl Cycle {
             self.stage = Stage::Fork(search);
             return Ok(Some(ask));
         }
-        let (entries, _) = store.entries_after(owner, &|origin| hub.of(origin).seq, PAGE)?;
+        let (entries, _) = store.entries_after(owner, &|origin| hub.of(origin).seq, self.page)?;
         if entries.is_empty() {
             self.stage = Stage::Done;
             return Ok(None);
         }
+        self.batch = entries.len();
         Ok(Some(Ask::Push(PushBody { entries })))
     }
 
@@ -207,6 +234,7 @@ impl Cycle {
             Answer::Heads(body) => self.take_heads(store, body)?,
             Answer::Page(page) => self.take_page(store, &page)?,
             Answer::Pushed(body) => {
+                self.grow();
                 self.pushed += body.received;
                 // A hub that takes nothing would be sent the same for ever.
                 if body.received == 0 && self.hub.as_ref() == Some(&body.heads) {
@@ -215,6 +243,11 @@ impl Cycle {
                 self.hub = Some(body.heads);
             }
             Answer::NotNext => self.compare_again(hub_moved)?,
+            Answer::TooLarge if self.batch <= 1 => return Err(takes_nothing()),
+            Answer::TooLarge => {
+                self.most = self.batch / 2;
+                self.page = self.most;
+            }
             Answer::Chain(body) => self.take_chain(store, &body)?,
         }
         Ok(())
@@ -233,6 +266,7 @@ impl Cycle {
         let Some(owner) = store.owner()? else { return Ok(()) };
         match store.append(&owner, &page.entries)? {
             Appended::Done { received, .. } => {
+                self.grow();
                 self.pulled += received;
                 // A page that brings nothing new would come again for ever.
                 if !page.more || received == 0 {
@@ -283,6 +317,16 @@ impl Cycle {
         if self.rounds < MAX_ROUNDS { Ok(()) } else { Err(too_often()) }
     }
 
+    fn grow(&mut self) {
+        self.page = (self.page * 2).min(self.most);
+    }
+
+    /// The digest of the hub's heads as this cycle last saw them.
+    #[must_use]
+    pub fn hub_digest(&self) -> Option<Hash> {
+        Some(self.hub.as_ref()?.digest(self.owner.as_ref()?))
+    }
+
     /// The hub's heads as this cycle last saw them.
     #[must_use]
     pub const fn hub_heads(&self) -> Option<&Heads> {
@@ -307,6 +351,14 @@ fn not_a_chain(origin: &Origin) -> Error {
         Code::SameOrigin,
         format!("the hub's chain of origin {origin} does not hold: its hashes are wrong"),
         "the hub's store is damaged; restore it, and its spokes give back what it lacks",
+    )
+}
+
+fn takes_nothing() -> Error {
+    Error::new(
+        Code::ValueTooLarge,
+        "the hub says that a single op is too large for it",
+        "look at what stands between: a proxy may limit bodies to less than 2 MB",
     )
 }
 

@@ -2,6 +2,7 @@
 //! and the few lines that carry it.
 
 mod chain;
+pub mod events;
 pub mod guard;
 mod heads;
 mod health;
@@ -17,11 +18,11 @@ use axum::{
     routing::{get, post},
 };
 
-use self::guard::Guard;
 pub use self::{
     chain::answer as answer_chain, heads::answer as answer_heads, pull::answer as answer_pull,
     push::answer as answer_push,
 };
+use self::{events::Events, guard::Guard};
 use crate::{clock::Clock, error::Result, replica::Replica, stopping::Stopping};
 
 /// The most that a request's body may have.
@@ -38,6 +39,8 @@ pub struct Hub {
     pub clock: Clock,
     /// Who may be asked for.
     pub guard: Guard,
+    /// For those who listen.
+    pub events: Events,
 }
 
 /// The routes.
@@ -50,6 +53,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/sync/pull", get(pull::handle))
         .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
+        .route("/sync/events", get(events::handle))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -1,0 +1,97 @@
+//! Listens to the hub's hints that its heads have moved.
+//!
+//! A hint only says that a cycle is worth while now. Without any, the interval
+//! brings one.
+
+use reqwest::Response;
+use tokio::sync::watch;
+
+use super::{backoff::Backoff, wire::Wire};
+use crate::{op::Hash, stopping::Stopping};
+
+/// No line of a hub's stream is longer.
+const MAX_LINE: usize = 1024;
+
+/// Keeps a stream open, again and again, and tells the digests that come.
+pub(super) async fn listen(
+    wire: Wire,
+    told: watch::Sender<Option<Hash>>,
+    mut backoff: Backoff,
+    mut stopping: Stopping,
+) {
+    loop {
+        let one = async {
+            match wire.events().await {
+                Ok(stream) => follow(stream, &told, &mut backoff).await,
+                Err(error) => tracing::debug!("{}", error.message),
+            }
+            tokio::time::sleep(backoff.failed()).await;
+        };
+        tokio::select! {
+            () = one => {}
+            () = stopping.heard() => return,
+        }
+    }
+}
+
+async fn follow(mut stream: Response, told: &watch::Sender<Option<Hash>>, backoff: &mut Backoff) {
+    let mut lines = Lines::default();
+    while let Ok(Some(chunk)) = stream.chunk().await {
+        backoff.reset();
+        for digest in lines.digests(&chunk) {
+            told.send_replace(Some(digest));
+        }
+    }
+}
+
+/// Server-sent events, as far as ours go: `data:` and a digest.
+#[derive(Default)]
+struct Lines {
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn digests(&mut self, chunk: &[u8]) -> Vec<Hash> {
+        let mut digests = Vec::new();
+        for byte in chunk {
+            match byte {
+                b'\n' => {
+                    digests.extend(digest(&self.rest));
+                    self.rest.clear();
+                }
+                _ if self.rest.len() < MAX_LINE => self.rest.push(*byte),
+                _ => {}
+            }
+        }
+        digests
+    }
+}
+
+fn digest(line: &[u8]) -> Option<Hash> {
+    let data = std::str::from_utf8(line).ok()?.strip_prefix("data:")?;
+    Hash::try_from(data.trim().to_owned()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_come_however_the_stream_is_cut() {
+        let digest = Hash::of("some heads");
+        let stream = format!(": hello\n\nevent: heads\ndata: {digest}\r\n\ndata:{digest}\n\n");
+        for size in 1..stream.len() {
+            let mut lines = Lines::default();
+            let found: Vec<Hash> =
+                stream.as_bytes().chunks(size).flat_map(|chunk| lines.digests(chunk)).collect();
+            assert_eq!(found, [digest, digest], "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_no_digest_and_holds_no_memory() {
+        let mut lines = Lines::default();
+        assert!(lines.digests(&vec![b'x'; 1 << 20]).is_empty());
+        assert!(lines.rest.len() <= MAX_LINE);
+    }
+}

@@ -1,0 +1,298 @@
+//! A device's side of sync: when to run a cycle, and how it went.
+//!
+//! A cycle runs at start, after each local write, when the hub hints that it
+//! has moved, on request, and at least once an interval; after a failure it
+//! waits, longer each time. There is one at a time. `SyncHealth` remembers
+//! what last *succeeded*.
+//!
+//! - [`wire`]: carries questions and answers over HTTP
+//! - `hints`: listens to the hub
+//! - [`backoff`]: how long to wait
+
+pub mod backoff;
+mod hints;
+pub mod wire;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use url::Url;
+
+use self::{
+    backoff::Backoff,
+    wire::{Failed, Wire},
+};
+use crate::{
+    error::{Code, Error, Result},
+    id::Origin,
+    machine::Machine,
+    op::{Hash, Heads},
+    replica::Replica,
+    rpc::status::SyncError,
+    stopping::Stopping,
+    store::fork::Healed,
+    sync::{Answer, Ask, Cycle, PAGE},
+};
+
+/// How sync went, for as long as the process lives.
+#[derive(Debug, Clone, Default)]
+pub struct SyncHealth {
+    /// The last cycle's start, ms since 1970.
+    pub last_attempt: Option<u64>,
+    /// The end of the last cycle that went through.
+    pub last_success: Option<u64>,
+    /// Why the last one did not.
+    pub last_error: Option<SyncError>,
+    /// It was a refused login.
+    pub auth_failure: bool,
+    /// The hub's heads as last seen.
+    pub hub_heads: Option<Heads>,
+    /// The hub's clock minus ours, ms.
+    pub clock_offset_ms: Option<i64>,
+}
+
+/// Asks the loop for cycles, and for how they went.
+#[derive(Debug, Clone)]
+pub struct Spoke {
+    /// The hub.
+    pub hub_url: Url,
+    requests: mpsc::Sender<oneshot::Sender<Result<()>>>,
+    health: watch::Receiver<SyncHealth>,
+}
+
+impl Spoke {
+    /// How sync stands.
+    #[must_use]
+    pub fn health(&self) -> SyncHealth {
+        self.health.borrow().clone()
+    }
+
+    /// Waits for a complete cycle that begins after this call.
+    ///
+    /// # Errors
+    /// The cycle's.
+    pub async fn sync_now(&self) -> Result<()> {
+        let (done, wait) = oneshot::channel();
+        let stopping = || Error::new(Code::NotReady, "the daemon is stopping", "start it again");
+        self.requests.send(done).await.map_err(|_| stopping())?;
+        wait.await.map_err(|_| stopping())?
+    }
+}
+
+/// What a device is told about its hub.
+#[derive(Debug)]
+pub struct Settings {
+    /// The hub.
+    pub hub_url: Url,
+    /// Whose certificates to trust beside the platform's.
+    pub hub_ca: Option<PathBuf>,
+    /// The longest time between two cycles.
+    pub interval: Duration,
+}
+
+/// Makes the loop, and what asks it. It ends when told to stop.
+///
+/// # Errors
+/// When the HTTP client cannot be made.
+pub fn start(
+    replica: Arc<Replica>,
+    settings: &Settings,
+    machine: &Machine,
+    stopping: Stopping,
+) -> Result<(Spoke, impl Future<Output = Result<()>> + Send + use<>)> {
+    let (requests, requested) = mpsc::channel(64);
+    let (report, health) = watch::channel(SyncHealth::default());
+    let wire = Wire::new(settings.hub_url.clone(), settings.hub_ca.as_deref())?;
+    let spoke = Spoke { hub_url: settings.hub_url.clone(), requests, health };
+    let (told, hints) = watch::channel(None);
+    let backoff = || Backoff::new(machine.entropy.clone(), settings.interval);
+    let listen = hints::listen(wire.clone(), told, backoff(), stopping.clone());
+    let pace = Pace {
+        interval: settings.interval,
+        backoff: backoff(),
+        moved: replica.hear_moved(),
+        hints,
+        requested,
+        stopping,
+    };
+    let cycles = Cycles { replica, wire, machine: machine.clone(), report, page: PAGE, seen: None };
+    let both = async move {
+        tokio::join!(run(cycles, pace), listen);
+        Ok(())
+    };
+    Ok((spoke, both))
+}
+
+/// What decides when the next cycle runs.
+struct Pace {
+    interval: Duration,
+    backoff: Backoff,
+    moved: watch::Receiver<()>,
+    hints: watch::Receiver<Option<Hash>>,
+    requested: mpsc::Receiver<oneshot::Sender<Result<()>>>,
+    stopping: Stopping,
+}
+
+async fn run(mut cycles: Cycles, mut pace: Pace) {
+    let mut waiting = Vec::new();
+    loop {
+        while let Ok(request) = pace.requested.try_recv() {
+            waiting.push(request);
+        }
+        pace.moved.mark_unchanged();
+        // What has arrived by then is durable, so a cycle may be cut anywhere.
+        let outcome = tokio::select! {
+            outcome = cycles.one() => outcome,
+            () = pace.stopping.heard() => return,
+        };
+        let wait = pace.after(&outcome);
+        for request in waiting.drain(..) {
+            let _ = request.send(outcome.as_ref().map(drop).map_err(|f| f.error.clone()));
+        }
+        match pace.next(wait, cycles.seen).await {
+            Next::Cycle => {}
+            Next::Asked(request) => waiting.push(request),
+            Next::Stop => return,
+        }
+    }
+}
+
+/// What ended a wait.
+enum Next {
+    Cycle,
+    Asked(oneshot::Sender<Result<()>>),
+    Stop,
+}
+
+impl Pace {
+    /// How long to wait after a cycle, if nothing else happens.
+    fn after(&mut self, outcome: &Result<(), Failed>) -> Duration {
+        match outcome {
+            Ok(()) => {
+                self.backoff.reset();
+                self.backoff.jitter(self.interval)
+            }
+            Err(failed) => self.backoff.failed().max(failed.retry_after.unwrap_or_default()),
+        }
+    }
+
+    /// Waits for the next reason. While the hub fails, a local write is none:
+    /// it would be tried in vain for each keystroke.
+    async fn next(&mut self, wait: Duration, seen: Option<Hash>) -> Next {
+        let failing = self.backoff.failing();
+        let mut again = self.hints.clone();
+        again.mark_unchanged();
+        let hinted = self.hints.wait_for(|hint| hint.is_some() && *hint != seen);
+        tokio::select! {
+            () = self.stopping.heard() => Next::Stop,
+            Some(request) = self.requested.recv() => Next::Asked(request),
+            Ok(()) = self.moved.changed(), if !failing => Next::Cycle,
+            Ok(_) = hinted, if !failing => Next::Cycle,
+            // A hub that hints anew is there again.
+            Ok(()) = again.changed(), if failing => Next::Cycle,
+            () = tokio::time::sleep(wait) => Next::Cycle,
+        }
+    }
+}
+
+/// What a cycle needs, and what one leaves to the next.
+struct Cycles {
+    replica: Arc<Replica>,
+    wire: Wire,
+    machine: Machine,
+    report: watch::Sender<SyncHealth>,
+    /// Entries at a time that got through lately.
+    page: usize,
+    /// The digest of the hub's heads after the last cycle.
+    seen: Option<Hash>,
+}
+
+impl Cycles {
+    /// One cycle, and what is remembered of it.
+    async fn one(&mut self) -> Result<(), Failed> {
+        self.report.send_modify(|health| health.last_attempt = Some(self.machine.clock.now_ms()));
+        let mut cycle = Cycle::with_page(self.page);
+        let outcome = self.exchange(&mut cycle).await;
+        let too_slow = outcome.as_ref().is_err_and(|failed| failed.too_slow);
+        self.page = if too_slow { (cycle.page() / 2).max(1) } else { cycle.page() };
+        self.seen = cycle.hub_digest().or(self.seen);
+        self.remember(&outcome, cycle.hub_heads().cloned());
+        outcome
+    }
+
+    fn remember(&self, outcome: &Result<(), Failed>, hub_heads: Option<Heads>) {
+        self.report.send_modify(|health| {
+            health.hub_heads = hub_heads.or(health.hub_heads.take());
+            let error = outcome.as_ref().err().map(|failed| &failed.error);
+            if error.is_none() {
+                health.last_success = Some(self.machine.clock.now_ms());
+            }
+            health.auth_failure = error.is_some_and(|error| error.code == Code::AuthFailed);
+            health.last_error = error.map(|error| SyncError {
+                code: error.code.as_str().to_owned(),
+                message: error.message.clone(),
+            });
+        });
+        if let Err(Failed { error, .. }) = outcome {
+            tracing::warn!(code = error.code.as_str(), hub = %self.wire.hub_url(), "{}", error.message);
+        }
+    }
+
+    async fn exchange(&self, cycle: &mut Cycle) -> Result<(), Failed> {
+        while let Some(ask) = self.step(cycle).await? {
+            let asked = self.machine.clock.now_ms();
+            let answer = self.wire.carry(&ask, cycle.page()).await?;
+            if let Answer::Heads(body) = &answer {
+                self.note_clock(&body.server_time, asked);
+            }
+            self.take(cycle, answer).await?;
+            cycle.healed.drain(..).for_each(|healed| tell_of_fork(&healed));
+        }
+        if cycle.pulled + cycle.pushed > 0 {
+            tracing::info!(pulled = cycle.pulled, pushed = cycle.pushed, "synced");
+        }
+        Ok(())
+    }
+
+    /// The cycle goes to the store's thread and comes back.
+    async fn step(&self, cycle: &mut Cycle) -> Result<Option<Ask>> {
+        let mut away = std::mem::take(cycle);
+        let stepped = self.replica.read(move |store| {
+            let asked = away.next(store);
+            Ok((away, asked))
+        });
+        let (back, asked) = stepped.await?;
+        *cycle = back;
+        asked
+    }
+
+    async fn take(&self, cycle: &mut Cycle, answer: Answer) -> Result<()> {
+        let mut away = std::mem::take(cycle);
+        let taken = self.replica.write(move |store| {
+            let taken = away.take(store, answer);
+            Ok((away, taken))
+        });
+        let (back, taken) = taken.await?;
+        *cycle = back;
+        taken
+    }
+
+    /// The hub's time was taken somewhere between question and answer.
+    fn note_clock(&self, server_time: &str, asked_ms: u64) {
+        let Ok(theirs) = server_time.parse::<jiff::Timestamp>() else { return };
+        let ours =
+            i64::try_from(asked_ms.midpoint(self.machine.clock.now_ms())).unwrap_or(i64::MAX);
+        let offset = theirs.as_millisecond().saturating_sub(ours);
+        self.report.send_modify(|health| health.clock_offset_ms = Some(offset));
+    }
+}
+
+fn tell_of_fork(healed: &Healed) {
+    let origin = healed.origin.as_ref().map_or("none", Origin::as_str);
+    tracing::warn!(
+        cut = healed.cut,
+        moved = healed.moved,
+        origin,
+        "fork healed: a copy of this store had gone on writing; nothing is lost"
+    );
+}

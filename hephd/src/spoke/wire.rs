@@ -1,0 +1,204 @@
+//! Carries a cycle's questions to the hub over HTTP, and its answers back.
+
+use std::{path::Path, time::Duration};
+
+use reqwest::{RequestBuilder, Response, StatusCode, header};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::{
+    error::{Code, Error, Result, file},
+    sync::{Answer, Ask},
+};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// A connection on which nothing moves for this long is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+/// No request takes longer, however slowly it moves.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// No answer is larger: a page has at most 4 MiB of ops, or one op.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// A hub, as HTTP reaches it.
+#[derive(Debug, Clone)]
+pub struct Wire {
+    hub_url: Url,
+    http: reqwest::Client,
+}
+
+/// Why a question has no answer.
+#[derive(Debug)]
+pub struct Failed {
+    /// For people.
+    pub error: Error,
+    /// The hub asked to be left alone for so long.
+    pub retry_after: Option<Duration>,
+    /// It was under way and did not get through: less may.
+    pub too_slow: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, retry_after: None, too_slow: false }
+    }
+}
+
+impl Wire {
+    /// A client for a hub, with a certificate to trust beside the platform's.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read.
+    pub fn new(hub_url: Url, hub_ca: Option<&Path>) -> Result<Self> {
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_DEADLINE)
+            .read_timeout(SILENCE)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("hephd/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = hub_ca {
+            http = http.add_root_certificate(authority(path)?);
+        }
+        Ok(Self { hub_url, http: http.build().map_err(Error::internal)? })
+    }
+
+    /// The hub.
+    #[must_use]
+    pub const fn hub_url(&self) -> &Url {
+        &self.hub_url
+    }
+
+    /// Carries a question to the hub and its answer back.
+    ///
+    /// # Errors
+    /// `hub_unreachable`, `auth_failed`, `owner_mismatch`, `id_reused`.
+    pub async fn carry(&self, ask: &Ask, page: usize) -> Result<Answer, Failed> {
+        let request = self.request(ask, page)?.timeout(DEADLINE);
+        let response = request.send().await.map_err(|error| self.cut(&error))?;
+        let status = response.status();
+        if status == StatusCode::NOT_MODIFIED {
+            return Ok(Answer::Same);
+        }
+        if status != StatusCode::OK {
+            return self.refusal(status, response).await;
+        }
+        let body = self.body(response).await?;
+        match ask {
+            Ask::Heads(_) => self.read(&body).map(Answer::Heads),
+            Ask::Pull(_) => self.read(&body).map(Answer::Page),
+            Ask::Push(_) => self.read(&body).map(Answer::Pushed),
+            Ask::Chain(..) => self.read(&body).map(Answer::Chain),
+        }
+    }
+
+    /// Opens the stream of the hub's hints, which has no end.
+    ///
+    /// # Errors
+    /// `hub_unreachable`.
+    pub async fn events(&self) -> Result<Response> {
+        let response = self.http.get(self.url("sync/events")?).send().await;
+        let response = response.map_err(|error| self.cut(&error).error)?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            status => Err(self.no_hub(&format!("has no hints to give: {status}"))),
+        }
+    }
+
+    fn request(&self, ask: &Ask, page: usize) -> Result<RequestBuilder> {
+        Ok(match ask {
+            Ask::Heads(None) => self.http.get(self.url("sync/heads")?),
+            Ask::Heads(Some(digest)) => self
+                .http
+                .get(self.url("sync/heads")?)
+                .header(header::IF_NONE_MATCH, format!("\"{digest}\"")),
+            Ask::Pull(after) => self
+                .http
+                .get(self.url("sync/pull")?)
+                .query(&[("after", after.encode()), ("limit", page.to_string())]),
+            Ask::Push(body) => self.http.post(self.url("sync/push")?).json(body),
+            Ask::Chain(origin, places) => {
+                let at = places.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+                let asked = [("origin", origin.as_str()), ("at", &at)];
+                self.http.get(self.url("sync/chain")?).query(&asked)
+            }
+        })
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Failed> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.no_hub(&format!("does not answer like a hub: {error}")).into())
+    }
+
+    /// An answer's body, which must end.
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.cut(&error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER_BYTES {
+                return Err(self.no_hub("answers without end").into());
+            }
+        }
+        Ok(body)
+    }
+
+    async fn refusal(&self, status: StatusCode, response: Response) -> Result<Answer, Failed> {
+        let retry_after = retry_after(&response);
+        let body = self.body(response).await.unwrap_or_default();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |key: &str| body["error"][key].as_str().unwrap_or_default();
+        let (code, hint) = match (status, text("code")) {
+            (StatusCode::CONFLICT, "not_next") => return Ok(Answer::NotNext),
+            (StatusCode::PAYLOAD_TOO_LARGE, _) => return Ok(Answer::TooLarge),
+            (StatusCode::CONFLICT, "owner_mismatch") => {
+                (Code::OwnerMismatch, "sync with the hub of the same owner")
+            }
+            (StatusCode::CONFLICT, "id_reused") => {
+                (Code::IdReused, "one of the two stores is damaged; see docs/reference/sync.md")
+            }
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+                (Code::AuthFailed, "this version cannot log in; the hub must let it in without")
+            }
+            _ => (Code::HubUnreachable, "nothing is lost; the next cycle tries again"),
+        };
+        let message = format!("the hub {} said {status}: {}", self.hub_url, text("message"));
+        let too_slow = status == StatusCode::REQUEST_TIMEOUT;
+        Err(Failed { error: Error::new(code, message, hint), retry_after, too_slow })
+    }
+
+    fn url(&self, path: &str) -> Result<Url> {
+        self.hub_url.join(path).map_err(Error::internal)
+    }
+
+    /// The last of the reasons says most.
+    fn cut(&self, error: &reqwest::Error) -> Failed {
+        let mut why = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            why = cause.to_string();
+            source = cause.source();
+        }
+        let error_for_people = self.no_hub(&format!("cannot be reached: {why}"));
+        Failed { error: error_for_people, retry_after: None, too_slow: !error.is_connect() }
+    }
+
+    fn no_hub(&self, why: &str) -> Error {
+        Error::new(
+            Code::HubUnreachable,
+            format!("the hub {} {why}", self.hub_url),
+            "nothing is lost; look whether the hub runs and the network is there",
+        )
+    }
+}
+
+fn authority(path: &Path) -> Result<reqwest::Certificate> {
+    let pem = std::fs::read(path).map_err(file(path, "read"))?;
+    reqwest::Certificate::from_pem(&pem).map_err(|error| {
+        let message = format!("--hub-ca {} is no certificate: {error}", path.display());
+        Error::usage(message, "give a PEM file")
+    })
+}
+
+/// Only seconds are understood; the hub sends nothing else.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(value.parse().ok()?))
+}
