@@ -58,17 +58,23 @@ impl FromStr for Hlc {
 
 /// Strict: only the text that `Display` writes is read.
 fn parse(text: &str) -> Option<Hlc> {
-    if !text.is_ascii() || text.len() != 35 {
+    let text = text.as_bytes();
+    if text.len() != 35 || text[13] != b'-' || text[18] != b'-' {
         return None;
     }
-    let (ms, rest) = text.split_at(13);
-    let (counter, actor) = rest.strip_prefix('-')?.split_at(4);
-    let hlc = Hlc {
-        ms: ms.parse().ok()?,
-        counter: u16::from_str_radix(counter, 16).ok()?,
-        actor: u64::from_str_radix(actor.strip_prefix('-')?, 16).ok()?,
-    };
-    (hlc.to_string() == text).then_some(hlc)
+    Some(Hlc {
+        ms: number(&text[..13], 10)?,
+        counter: u16::try_from(number(&text[14..18], 16)?).ok()?,
+        actor: number(&text[19..], 16)?,
+    })
+}
+
+/// Digits of fixed width, in lower case.
+fn number(digits: &[u8], base: u32) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(base).filter(|_| !digit.is_ascii_uppercase())?;
+        Some(number * u64::from(base) + u64::from(digit))
+    })
 }
 
 impl TryFrom<String> for Hlc {

@@ -45,6 +45,16 @@ impl Entity {
         versions.insert(place, version);
     }
 
+    /// Takes a version away, which is current no longer.
+    pub fn remove(&mut self, field: &str, id: Hlc) {
+        if let Some(versions) = self.fields.get_mut(field) {
+            versions.retain(|version| version.id != id);
+            if versions.is_empty() {
+                self.fields.remove(field);
+            }
+        }
+    }
+
     /// The value that is shown for a field.
     #[must_use]
     pub fn shown(&self, field: &str) -> Option<&Value> {

@@ -5,7 +5,7 @@
 //! of entries, each naming one op; it is the order of *delivery* and nothing
 //! else. What an op *means* is `merge`'s business. No clock, no I/O.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -75,6 +75,33 @@ struct Header {
     owner: OwnerId,
 }
 
+/// The fields of a `set`, as they stand in its bytes.
+#[derive(Deserialize)]
+struct SetFields<'a> {
+    #[serde(borrow)]
+    op: Cow<'a, str>,
+    id: Hlc,
+    owner: OwnerId,
+    node: Option<EntityId>,
+    link: Option<EntityId>,
+    field: String,
+    #[serde(deserialize_with = "Value::deserialize")]
+    value: Value,
+    seen: Vec<Hlc>,
+}
+
+impl SetFields<'_> {
+    fn set(self) -> Result<Op, String> {
+        let target = match (self.node, self.link) {
+            (Some(node), None) => Target::Node(node),
+            (None, Some(link)) => Target::Link(link),
+            _ => return Err("one of `node` and `link` is wanted".to_owned()),
+        };
+        let Self { id, owner, field, value, seen, .. } = self;
+        Ok(Op::Set(Set { id, owner, target, field, value, seen }))
+    }
+}
+
 /// An op as read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -101,11 +128,19 @@ impl Op {
         if bytes.len() > MAX_OP_BYTES {
             return Err(malformed(format!("{} bytes", bytes.len())));
         }
+        // Nearly every op is a `set`: one reading does for it. What cannot be read
+        // as one may be of a kind that we do not know, whose fields mean
+        // something else.
+        let no_set = match serde_json::from_str::<SetFields<'_>>(bytes) {
+            Ok(fields) if fields.op == "set" => return fields.set().map_err(malformed),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
         let header: Header = serde_json::from_str(bytes).map_err(|e| malformed(e.to_string()))?;
-        if header.op != "set" {
-            return Ok(Self::Unknown { id: header.id, owner: header.owner });
+        match no_set {
+            Some(error) if header.op == "set" => Err(malformed(error.to_string())),
+            _ => Ok(Self::Unknown { id: header.id, owner: header.owner }),
         }
-        serde_json::from_str(bytes).map(Self::Set).map_err(|e| malformed(e.to_string()))
     }
 
     /// Its id.

@@ -10,6 +10,12 @@
 //! 5. Fork: where a chain went on in two ways, find the last common place, cut
 //!    mine there, and compare again.
 //!
+//! A device that listens to its hub knows more when it begins. Told that the
+//! hub's heads have a digest that is not its own, it pulls at once, and is done
+//! where the digests are equal then ([`Cycle::told`]). Where the digest is that
+//! of the heads it last saw, they are still the hub's, and it pushes at once
+//! ([`Cycle::knowing`]). Whatever does not come out equal compares after all.
+//!
 //! [`Cycle::next`] says what to ask; the caller carries it to the hub and
 //! hands the answer to [`Cycle::take`]. Requests and answers are the bodies
 //! that travel.
@@ -141,6 +147,8 @@ pub struct Cycle {
     batch: usize,
     owner: Option<OwnerId>,
     hub: Option<Heads>,
+    /// The digest of the hub's heads, where only that is known.
+    told: Option<Hash>,
     /// The heads whose digest was asked with: local writes may follow.
     sent: Heads,
     /// Entries that came.
@@ -159,6 +167,7 @@ impl Default for Cycle {
             page: PAGE,
             most: PAGE,
             batch: 0,
+            told: None,
             owner: None,
             hub: None,
             sent: Heads::default(),
@@ -170,11 +179,24 @@ impl Default for Cycle {
 }
 
 impl Cycle {
-    /// A cycle that begins with so many entries at a time, because more did
-    /// not get through lately. It grows with what does.
+    /// A cycle of a device that has an owner, and whose hub's heads have this
+    /// digest now.
     #[must_use]
-    pub fn with_page(page: usize) -> Self {
-        Self { page: page.clamp(1, PAGE), ..Self::default() }
+    pub fn told(digest: Hash) -> Self {
+        Self { stage: Stage::Pull, told: Some(digest), ..Self::default() }
+    }
+
+    /// A cycle of a device that has an owner, and whose hub has these heads.
+    #[must_use]
+    pub fn knowing(hub: Heads) -> Self {
+        Self { stage: Stage::Push, hub: Some(hub), ..Self::default() }
+    }
+
+    /// Begins with so many entries at a time, because more did not get through
+    /// lately. It grows with what does.
+    #[must_use]
+    pub fn with_page(self, page: usize) -> Self {
+        Self { page: page.clamp(1, PAGE), ..self }
     }
 
     /// Entries at a time.
@@ -270,7 +292,7 @@ impl Cycle {
                 self.pulled += received;
                 // A page that brings nothing new would come again for ever.
                 if !page.more || received == 0 {
-                    self.stage = Stage::Push;
+                    self.pulled_all(store.heads(&owner)?, &owner);
                 }
                 Ok(())
             }
@@ -281,6 +303,17 @@ impl Cycle {
             }
             refused => refused.done().map(drop),
         }
+    }
+
+    fn pulled_all(&mut self, mine: Heads, owner: &OwnerId) {
+        self.stage = match self.told.take() {
+            None => Stage::Push,
+            Some(digest) if digest == mine.digest(owner) => {
+                self.hub = Some(mine);
+                Stage::Done
+            }
+            Some(_) => Stage::Compare,
+        };
     }
 
     /// Once the last common place is known, the fork is healed there.

@@ -22,7 +22,11 @@ pub(super) async fn listen(
     loop {
         let one = async {
             match wire.events().await {
-                Ok(stream) => follow(stream, &told, &mut backoff).await,
+                Ok(stream) => {
+                    follow(stream, &told, &mut backoff).await;
+                    // What was said is worth nothing once nobody says it any more.
+                    told.send_replace(None);
+                }
                 Err(error) => tracing::debug!("{}", error.message),
             }
             tokio::time::sleep(backoff.failed()).await;

@@ -134,23 +134,28 @@ struct Pace {
 }
 
 async fn run(mut cycles: Cycles, mut pace: Pace) {
-    let mut waiting = Vec::new();
+    let (mut waiting, mut by_hint) = (Vec::new(), false);
     loop {
         while let Ok(request) = pace.requested.try_recv() {
             waiting.push(request);
         }
         pace.moved.mark_unchanged();
+        let hint = *pace.hints.borrow_and_update();
+        // Whoever asks for a cycle wants the hub to be asked, not its hints.
+        let hint = hint.filter(|_| by_hint && waiting.is_empty());
         // What has arrived by then is durable, so a cycle may be cut anywhere.
         let outcome = tokio::select! {
-            outcome = cycles.one() => outcome,
+            outcome = cycles.one(hint) => outcome,
             () = pace.stopping.heard() => return,
         };
         let wait = pace.after(&outcome);
         for request in waiting.drain(..) {
             let _ = request.send(outcome.as_ref().map(drop).map_err(|f| f.error.clone()));
         }
-        match pace.next(wait, cycles.seen).await {
-            Next::Cycle => {}
+        let next = pace.next(wait, cycles.seen).await;
+        by_hint = matches!(next, Next::Quick);
+        match next {
+            Next::Quick | Next::Whole => {}
             Next::Asked(request) => waiting.push(request),
             Next::Stop => return,
         }
@@ -159,7 +164,9 @@ async fn run(mut cycles: Cycles, mut pace: Pace) {
 
 /// What ended a wait.
 enum Next {
-    Cycle,
+    /// Something moved; the hub's last hint may be believed.
+    Quick,
+    Whole,
     Asked(oneshot::Sender<Result<()>>),
     Stop,
 }
@@ -186,11 +193,11 @@ impl Pace {
         tokio::select! {
             () = self.stopping.heard() => Next::Stop,
             Some(request) = self.requested.recv() => Next::Asked(request),
-            Ok(()) = self.moved.changed(), if !failing => Next::Cycle,
-            Ok(_) = hinted, if !failing => Next::Cycle,
+            Ok(()) = self.moved.changed(), if !failing => Next::Quick,
+            Ok(_) = hinted, if !failing => Next::Quick,
             // A hub that hints anew is there again.
-            Ok(()) = again.changed(), if failing => Next::Cycle,
-            () = tokio::time::sleep(wait) => Next::Cycle,
+            Ok(()) = again.changed(), if failing => Next::Whole,
+            () = tokio::time::sleep(wait) => Next::Whole,
         }
     }
 }
@@ -209,15 +216,26 @@ struct Cycles {
 
 impl Cycles {
     /// One cycle, and what is remembered of it.
-    async fn one(&mut self) -> Result<(), Failed> {
+    async fn one(&mut self, hint: Option<Hash>) -> Result<(), Failed> {
         self.report.send_modify(|health| health.last_attempt = Some(self.machine.clock.now_ms()));
-        let mut cycle = Cycle::with_page(self.page);
+        let mut cycle = self.begin(hint).with_page(self.page);
         let outcome = self.exchange(&mut cycle).await;
         let too_slow = outcome.as_ref().is_err_and(|failed| failed.too_slow);
         self.page = if too_slow { (cycle.page() / 2).max(1) } else { cycle.page() };
         self.seen = cycle.hub_digest().or(self.seen);
         self.remember(&outcome, cycle.hub_heads().cloned());
         outcome
+    }
+
+    /// The hub's last hint, while its stream is open, says what need not be
+    /// asked.
+    fn begin(&self, hint: Option<Hash>) -> Cycle {
+        let known = self.report.borrow().hub_heads.clone();
+        match (hint, known) {
+            (Some(digest), Some(heads)) if self.seen == Some(digest) => Cycle::knowing(heads),
+            (Some(digest), Some(_)) => Cycle::told(digest),
+            _ => Cycle::default(),
+        }
     }
 
     fn remember(&self, outcome: &Result<(), Failed>, hub_heads: Option<Heads>) {

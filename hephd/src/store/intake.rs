@@ -12,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::state;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     hlc::Hlc,
     id::{Origin, OwnerId},
+    merge::Entity,
     op::{Hash, Head, Op, Target},
 };
 
@@ -31,9 +32,19 @@ pub(super) struct Intake<'a> {
     pub(super) conn: &'a Connection,
     pub(super) owner: i64,
     chains: HashMap<Origin, Chain>,
-    touched: BTreeMap<Target, i64>,
+    touched: BTreeMap<Target, Touched>,
     /// Some known op supersedes one that has not come.
     pub(super) awaiting: bool,
+}
+
+/// A node or link that this transaction has looked at.
+struct Touched {
+    /// Its number; none before the first op about it.
+    n: Option<i64>,
+    /// Its current versions, as they are by now.
+    entity: Entity,
+    /// An op about it came.
+    concerned: bool,
 }
 
 /// A chain's number, and its end as this transaction leaves it.
@@ -105,7 +116,7 @@ impl<'a> Intake<'a> {
     /// number; none where the id is known already.
     pub(super) fn add(&mut self, op: &Op, bytes: &str) -> Result<Option<i64>> {
         let entity = match op {
-            Op::Set(set) => Some(self.entity(&set.target)?),
+            Op::Set(set) => Some(self.number(&set.target)?),
             Op::Unknown { .. } => None,
         };
         let added = self
@@ -125,22 +136,34 @@ impl<'a> Intake<'a> {
         Ok(Some(n))
     }
 
-    /// The number of a node or link, which this transaction has to do with.
-    fn entity(&mut self, target: &Target) -> Result<i64> {
-        if let Some(n) = self.touched.get(target) {
-            return Ok(*n);
+    /// The current versions of a node or link, read once and then kept up to
+    /// date: a transaction often has many ops of one.
+    pub(super) fn entity(&mut self, target: &Target) -> Result<&mut Entity> {
+        Ok(&mut self.touch(target)?.entity)
+    }
+
+    fn touch(&mut self, target: &Target) -> Result<&mut Touched> {
+        if !self.touched.contains_key(target) {
+            let n = number_of_entity(self.conn, self.owner, &target.key())?;
+            let entity =
+                n.map_or_else(|| Ok(Entity::default()), |n| state::versions_of(self.conn, n))?;
+            self.touched.insert(target.clone(), Touched { n, entity, concerned: false });
         }
-        let key = target.key();
-        let n = match number_of_entity(self.conn, self.owner, &key)? {
-            Some(n) => n,
-            None => {
-                self.conn
-                    .prepare_cached("INSERT INTO entities (owner, key) VALUES (?1, ?2)")?
-                    .execute(params![self.owner, key])?;
-                self.conn.last_insert_rowid()
-            }
-        };
-        self.touched.insert(target.clone(), n);
+        self.touched.get_mut(target).ok_or_else(|| Error::internal("a touched node is not there"))
+    }
+
+    /// The number of a node or link that an op is about.
+    fn number(&mut self, target: &Target) -> Result<i64> {
+        let (conn, owner) = (self.conn, self.owner);
+        let touched = self.touch(target)?;
+        touched.concerned = true;
+        if let Some(n) = touched.n {
+            return Ok(n);
+        }
+        conn.prepare_cached("INSERT INTO entities (owner, key) VALUES (?1, ?2)")?
+            .execute(params![owner, target.key()])?;
+        let n = conn.last_insert_rowid();
+        touched.n = Some(n);
         Ok(n)
     }
 
@@ -164,9 +187,11 @@ impl<'a> Intake<'a> {
         for chain in self.chains.values().filter(|chain| chain.grown) {
             end.execute(params![chain.n, chain.head.seq, chain.head.hash.0])?;
         }
-        self.touched
-            .iter()
-            .try_for_each(|(target, entity)| state::refresh(self.conn, self.owner, target, *entity))
+        let concerned = self.touched.iter().filter(|(_, touched)| touched.concerned);
+        for (target, touched) in concerned {
+            state::refresh(self.conn, self.owner, target, &touched.entity)?;
+        }
+        Ok(())
     }
 }
 

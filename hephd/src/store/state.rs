@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    hlc::Hlc,
     id::{EntityId, OwnerId},
     merge::{Entity, Version},
     node::Link,
@@ -23,35 +24,39 @@ use crate::{
 /// A new op takes its place among the versions of its field.
 pub(super) fn apply(intake: &mut Intake<'_>, set: &Set, entity: i64, n: i64) -> Result<()> {
     for seen in &set.seen {
-        supersede(intake, &seen.to_string(), entity, &set.field)?;
+        supersede(intake, set, *seen, entity)?;
     }
-    if !was_awaited(intake, set, entity)? && !set.seen.contains(&set.id) {
-        intake
-            .conn
-            .prepare_cached("INSERT INTO versions (entity, field, op) VALUES (?1, ?2, ?3)")?
-            .execute(params![entity, set.field, n])?;
+    if was_awaited(intake, set, entity)? || set.seen.contains(&set.id) {
+        return Ok(());
     }
+    intake
+        .conn
+        .prepare_cached("INSERT INTO versions (entity, field, op) VALUES (?1, ?2, ?3)")?
+        .execute(params![entity, set.field, n])?;
+    let version = Version { id: set.id, value: set.value.clone() };
+    intake.entity(&set.target)?.insert(&set.field, version);
     Ok(())
 }
 
 /// A version is current no longer, or never will be once it comes.
-fn supersede(intake: &mut Intake<'_>, seen: &str, entity: i64, field: &str) -> Result<()> {
-    let (conn, owner) = (intake.conn, intake.owner);
+fn supersede(intake: &mut Intake<'_>, set: &Set, seen: Hlc, entity: i64) -> Result<()> {
+    let (conn, owner, id) = (intake.conn, intake.owner, seen.to_string());
     let known: Option<i64> = conn
         .prepare_cached("SELECT n FROM ops WHERE owner = ?1 AND id = ?2")?
-        .query_row(params![owner, seen], |row| row.get(0))
+        .query_row(params![owner, id], |row| row.get(0))
         .optional()?;
     match known {
         Some(n) => {
             conn.prepare_cached(
                 "DELETE FROM versions WHERE entity = ?1 AND field = ?2 AND op = ?3",
             )?
-            .execute(params![entity, field, n])?;
+            .execute(params![entity, set.field, n])?;
+            intake.entity(&set.target)?.remove(&set.field, seen);
         }
         None => {
             intake.awaiting = true;
             conn.prepare_cached("INSERT OR IGNORE INTO awaited VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![owner, seen, entity, field])?;
+                .execute(params![owner, id, entity, set.field])?;
         }
     }
     Ok(())
@@ -83,7 +88,7 @@ pub(super) fn entity(conn: &Connection, owner: &OwnerId, target: &Target) -> Res
     }
 }
 
-fn versions_of(conn: &Connection, entity: i64) -> Result<Entity> {
+pub(super) fn versions_of(conn: &Connection, entity: i64) -> Result<Entity> {
     let mut read = conn.prepare_cached(
         "SELECT o.bytes FROM versions v JOIN ops o ON o.n = v.op WHERE v.entity = ?1",
     )?;
@@ -98,12 +103,16 @@ fn versions_of(conn: &Connection, entity: i64) -> Result<Entity> {
     Ok(entity)
 }
 
-/// Works out again what is shown of a node or link.
-pub(super) fn refresh(conn: &Connection, owner: i64, target: &Target, entity: i64) -> Result<()> {
-    let shown = versions_of(conn, entity)?;
+/// Writes down what is shown of a node or link.
+pub(super) fn refresh(
+    conn: &Connection,
+    owner: i64,
+    target: &Target,
+    shown: &Entity,
+) -> Result<()> {
     match target {
-        Target::Node(id) => refresh_node(conn, owner, id, &shown),
-        Target::Link(id) => refresh_link(conn, owner, id, &shown),
+        Target::Node(id) => refresh_node(conn, owner, id, shown),
+        Target::Link(id) => refresh_link(conn, owner, id, shown),
     }
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::{Store, intake::Intake, state, transaction::Work};
+use super::{Store, intake::Intake, transaction::Work};
 use crate::{
     error::{Code, Error, Result},
     hlc::Ticker,
@@ -76,7 +76,7 @@ impl<'a> Pen<'a> {
         check_fields(set)?;
         let id = id.cloned().unwrap_or_else(|| EntityId::draw(&self.machine.entropy));
         let target = Target::Node(id.clone());
-        let node = state::entity(self.intake.conn, self.owner, &target)?;
+        let node = self.known(&target)?;
         if node.shown("kind").is_none() && !set.contains_key("kind") {
             return Err(Error::new(
                 Code::NodeNotFound,
@@ -98,7 +98,7 @@ impl<'a> Pen<'a> {
     fn link(&mut self, link: &Link, deleted: bool) -> Result<EntityId> {
         let id = EntityId::of_link(self.owner, &link.from, &link.to, &link.kind);
         let target = Target::Link(id.clone());
-        let known = state::entity(self.intake.conn, self.owner, &target)?;
+        let known = self.known(&target)?;
         if !deleted {
             self.set(&target, &known, "ends", &json!(link))?;
         }
@@ -106,6 +106,10 @@ impl<'a> Pen<'a> {
             self.delete(&target, deleted)?;
         }
         Ok(id)
+    }
+
+    fn known(&mut self, target: &Target) -> Result<Entity> {
+        Ok(self.intake.entity(target)?.clone())
     }
 
     /// A new version that supersedes all current ones, unless they say the
@@ -122,7 +126,7 @@ impl<'a> Pen<'a> {
 
     /// A deletion names all that it has seen of the whole node.
     fn delete(&mut self, target: &Target, deleted: bool) -> Result<()> {
-        let entity = state::entity(self.intake.conn, self.owner, target)?;
+        let entity = self.known(target)?;
         let stays_deleted = deleted && entity.hidden();
         let stays = !deleted && entity.versions(DELETED).is_empty();
         if stays_deleted || stays {
