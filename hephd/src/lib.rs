@@ -13,6 +13,7 @@
 //! ```
 //!
 //! - Names: [`id`] (owners, origins, nodes), [`hlc`] (an op's id).
+//! - Outside: [`json`] (what counts as JSON).
 //! - Data: [`op`] (ops, chains, heads), [`merge`] (what they mean together),
 //!   [`node`] (what people see and change).
 //! - Around it: [`args`] (every flag), [`config`] (what they mean), [`record`] (what a service was given),
@@ -27,6 +28,7 @@ pub mod config;
 pub mod error;
 pub mod hlc;
 pub mod id;
+pub mod json;
 pub mod machine;
 pub mod merge;
 pub mod node;

@@ -147,6 +147,6 @@ fn describe(
 
 fn read_params<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {
     let params = if params.is_null() { json!({}) } else { params };
-    serde_json::from_value(params)
+    serde_path_to_error::deserialize(params)
         .map_err(|error| RpcError::protocol(INVALID_PARAMS, format!("the arguments: {error}")))
 }

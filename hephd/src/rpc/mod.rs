@@ -34,6 +34,9 @@ pub struct Request {
 /// What became of a call: a result or an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Response {
+    /// Always 2.0.
+    #[serde(default)]
+    pub jsonrpc: String,
     /// That of the call.
     #[serde(default)]
     pub id: Value,
@@ -43,6 +46,18 @@ pub struct Response {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<RpcError>,
+}
+
+impl Response {
+    /// The answer to a call.
+    #[must_use]
+    pub fn of(id: Value, outcome: Result<Value, RpcError>) -> Self {
+        let (result, error) = match outcome {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { jsonrpc: "2.0".to_owned(), id, result, error }
+    }
 }
 
 /// A failure as it travels. `data` carries this project's code and hint.
@@ -59,6 +74,8 @@ pub struct RpcError {
 
 /// JSON-RPC's number for a line that is no request.
 pub const PARSE_ERROR: i64 = -32700;
+/// JSON-RPC's number for JSON that is no call.
+pub const INVALID_REQUEST: i64 = -32600;
 /// JSON-RPC's number for a method that there is not.
 pub const METHOD_NOT_FOUND: i64 = -32601;
 /// JSON-RPC's number for arguments that do not fit.

@@ -10,12 +10,13 @@ use std::{
 };
 
 use rustix::{fs::Mode, process::umask};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::{MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError, methods::Daemon};
 use crate::{
     error::{Code, Error, Result, file},
+    json,
     stopping::Stopping,
     store::file::{check_folder, folder, make_private_folder},
 };
@@ -121,17 +122,16 @@ async fn converse(stream: tokio::net::UnixStream, daemon: Arc<Daemon>, mut stopp
 }
 
 async fn answer(daemon: &Daemon, line: &[u8]) -> Value {
-    let (id, outcome) = match serde_json::from_slice::<Request>(line) {
+    // What a hub would not take must not get into an op here.
+    let read = json::check(line).map_err(|refused| refused.to_string());
+    let read = read
+        .and_then(|()| serde_json::from_slice::<Request>(line).map_err(|error| error.to_string()));
+    let (id, outcome) = match read {
         Ok(request) => (request.id, daemon.call(&request.method, request.params).await),
-        Err(error) => {
-            (Value::Null, Err(RpcError::protocol(PARSE_ERROR, format!("not a request: {error}"))))
+        Err(why) => {
+            let why = format!("not a request: {why}");
+            (Value::Null, Err(RpcError::protocol(PARSE_ERROR, why)))
         }
     };
-    let response = match outcome {
-        Ok(result) => Response { id, result: Some(result), error: None },
-        Err(error) => Response { id, result: None, error: Some(error) },
-    };
-    let mut response = json!(response);
-    response["jsonrpc"] = json!("2.0");
-    response
+    serde_json::json!(Response::of(id, outcome))
 }
