@@ -128,7 +128,6 @@ impl Flags {
     /// refused.
     fn not_yet(&self) -> Vec<(&'static str, &'static str)> {
         let work = [
-            ("web-root", self.web_root.is_some(), "serve the web app"),
             ("self-update", self.self_update, "update itself"),
             ("oidc-client-id", self.oidc_client_id.is_some(), "log in"),
             ("token-file", self.token_file.is_some(), "send a token"),

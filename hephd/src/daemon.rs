@@ -15,7 +15,7 @@ use crate::{
     clock::rfc3339,
     config::Config,
     error::{Code, Error, Result},
-    hub::{self, Hub, events::Events, guard::Guard},
+    hub::{self, Hub, events::Events, guard::Guard, site::Site},
     id::{OwnerId, draw_hex},
     machine::Machine,
     port,
@@ -163,13 +163,13 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         tasks.spawn(cycles);
         spoke = Some(asked);
     }
+    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
     if let Some(listener) = http {
         let (events, feed) = hub::events::start(Arc::clone(&replica), stopping.clone());
-        let hub = hub(&config, &machine, &replica, &health, events);
+        let hub = hub(&config, &machine, &daemon, events);
         let serving = hub::serve(listener, Arc::new(hub), stopping.clone());
         tasks.spawn(async { tokio::join!(serving, feed).0 });
     }
-    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
     tasks.spawn(rpc::server::serve(socket, daemon, stopping));
 
     announce(&config);
@@ -179,23 +179,12 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     Ok((ended, replica))
 }
 
-fn hub(
-    config: &Config,
-    machine: &Machine,
-    replica: &Arc<Replica>,
-    health: &Health,
-    events: Events,
-) -> Hub {
-    Hub {
-        replica: Arc::clone(replica),
-        instance: health.instance.clone(),
-        clock: machine.clock.clone(),
-        guard: Guard {
-            machine: machine.name.clone(),
-            exposed: !config.http_addr.ip().is_loopback(),
-        },
-        events,
-    }
+fn hub(config: &Config, machine: &Machine, daemon: &Arc<Daemon>, events: Events) -> Hub {
+    let guard =
+        Guard { machine: machine.name.clone(), exposed: !config.http_addr.ip().is_loopback() };
+    let mut hub = Hub::new(Arc::clone(daemon), machine.clock.clone(), guard, events);
+    hub.site = config.web_root.clone().map(Site::of);
+    hub
 }
 
 fn health(config: &Config, machine: &Machine) -> Health {

@@ -6,13 +6,11 @@
 use std::net::IpAddr;
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
+    extract::Request,
+    http::{HeaderMap, Uri, header},
 };
 
-use super::reply;
+use super::reply::{self, Failure};
 
 /// Who may be asked for.
 #[derive(Debug, Clone)]
@@ -23,18 +21,19 @@ pub struct Guard {
     pub exposed: bool,
 }
 
-pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.refuses(request.headers()) {
-        Some(why) => reply::forbidden(why).into_response(),
-        None => next.run(request).await,
-    }
-}
-
 impl Guard {
-    fn refuses(&self, headers: &HeaderMap) -> Option<&'static str> {
+    /// # Errors
+    /// 403 for whoever is not from here.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Failure> {
+        let refused = self.refuses(request.uri(), request.headers());
+        refused.map_or(Ok(()), |why| Err(reply::forbidden(why)))
+    }
+
+    fn refuses(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).unwrap_or_default();
-        if !self.is_here(name_of(host)) {
+        let named = uri.authority().map_or(host, |authority| authority.as_str());
+        if !self.is_here(name_of(host)) || !self.is_here(name_of(named)) {
             return Some("the Host of the request is not this machine");
         }
         let origin =
@@ -81,7 +80,8 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
-        Guard { machine: "indri".to_owned(), exposed }.refuses(&headers).is_some()
+        let uri = Uri::from_static("/sync/heads");
+        Guard { machine: "indri".to_owned(), exposed }.refuses(&uri, &headers).is_some()
     }
 
     #[test]

@@ -1,79 +1,148 @@
 //! The hub's HTTP: one file per endpoint, each a pure answer from the store
 //! and the few lines that carry it.
+//!
+//! Around them: `serve` and `timed` (connections and their time), `edge` (what
+//! every request and answer passes), `body` (what is read), `site` (the web
+//! app), [`reply`] (how answers look).
 
+mod about;
+mod body;
+mod call;
 mod chain;
+mod edge;
 pub mod events;
 pub mod guard;
 mod heads;
 mod health;
+pub mod limits;
+pub mod metrics;
 mod pull;
 mod push;
 pub mod reply;
+mod serve;
+pub mod site;
+mod timed;
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    http::HeaderValue,
+    middleware::from_fn_with_state,
     routing::{get, post},
+};
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
 };
 
 pub use self::{
-    chain::answer as answer_chain, heads::answer as answer_heads, pull::answer as answer_pull,
+    about::{ConfigBody, PROTOCOL},
+    chain::answer as answer_chain,
+    heads::answer as answer_heads,
+    limits::MAX_BODY_BYTES,
+    pull::answer as answer_pull,
     push::answer as answer_push,
+    serve::serve,
 };
-use self::{events::Events, guard::Guard};
-use crate::{clock::Clock, error::Result, replica::Replica, stopping::Stopping};
+use self::{events::Events, guard::Guard, limits::Limits, metrics::Metrics, site::Site};
+use crate::{clock::Clock, replica::Replica, rpc::methods::Daemon};
 
-/// The most that a request's body may have.
-pub const MAX_BODY_BYTES: usize = 8 << 20;
+/// Smaller answers travel as they are.
+const COMPRESSED_FROM_BYTES: u16 = 1024;
+
+/// Who says who somebody is.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// As its discovery document spells it.
+    pub url: String,
+    /// Whom its tokens must be for.
+    pub audience: String,
+}
 
 /// What the endpoints share.
 #[derive(Debug)]
 pub struct Hub {
     /// The store.
     pub replica: Arc<Replica>,
+    /// What `POST /rpc` calls.
+    pub daemon: Arc<Daemon>,
     /// This process, to those who ask whether it is still the same.
     pub instance: String,
     /// For `server_time`.
     pub clock: Clock,
-    /// Who may be asked for.
+    /// Who may be asked for while there is no authentication.
     pub guard: Guard,
     /// For those who listen.
     pub events: Events,
+    /// Turns authentication on.
+    pub issuer: Option<Issuer>,
+    /// The web app.
+    pub site: Option<Site>,
+    /// How much a peer may take.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What a page of this hub's may do.
+    pub content_policy: HeaderValue,
+}
+
+impl Hub {
+    /// A hub without authentication and without files, for a daemon.
+    #[must_use]
+    pub fn new(daemon: Arc<Daemon>, clock: Clock, guard: Guard, events: Events) -> Self {
+        Self {
+            replica: Arc::clone(&daemon.replica),
+            instance: daemon.health.instance.clone(),
+            metrics: Metrics::new(env!("CARGO_PKG_VERSION"), clock.now_ms()),
+            content_policy: edge::content_policy(None),
+            daemon,
+            clock,
+            guard,
+            events,
+            issuer: None,
+            site: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// With authentication.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
+        self.content_policy = edge::content_policy(issuer.url.parse().ok().as_ref());
+        self.issuer = Some(issuer);
+        self
+    }
 }
 
 /// The routes.
 pub fn router(hub: Arc<Hub>) -> Router {
-    let guard = hub.guard.clone();
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/config", get(about::handle))
+        .route("/metrics", get(metrics::handle))
+        .route("/rpc", post(call::handle))
         .route("/sync/heads", get(heads::handle))
         .route("/sync/pull", get(pull::handle))
         .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
         .route("/sync/events", get(events::handle))
-        .fallback(reply::not_found)
+        .fallback(site::fallback)
         .method_not_allowed_fallback(reply::method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(axum::middleware::from_fn(reply::refuse_large_bodies))
-        .layer(axum::middleware::from_fn_with_state(guard, guard::check))
+        .layer(compression())
+        .layer(from_fn_with_state(Arc::clone(&hub), edge::pass))
         .with_state(hub)
 }
 
-/// Serves until told to stop, then finishes what is in flight.
-///
-/// # Errors
-/// The operating system's.
-pub async fn serve(listener: TcpListener, hub: Arc<Hub>, mut stopping: Stopping) -> Result<()> {
-    listener.set_nonblocking(true).map_err(crate::error::Error::internal)?;
-    let listener =
-        tokio::net::TcpListener::from_std(listener).map_err(crate::error::Error::internal)?;
-    axum::serve(listener, router(hub))
-        .with_graceful_shutdown(async move {
-            stopping.heard().await;
-        })
-        .await
-        .map_err(crate::error::Error::internal)
+/// What a person or spoke waits for is sent at once, so an event stream is
+/// never held back; and speed counts for more than the last percent.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worth = SizeAbove::new(COMPRESSED_FROM_BYTES)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::IMAGES);
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth)
 }

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, header},
-};
+use axum::extract::State;
 
 use super::{
     Hub,
-    reply::{self, Failure, Reply},
+    body::JsonBody,
+    reply::{self, Reply},
 };
 use crate::{
     error::Result,
@@ -40,27 +37,7 @@ pub fn answer(
     }
 }
 
-/// A page of another site can send a form without asking, but no JSON; and
-/// what is compressed could unfold to anything.
-fn check_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(reply::unsupported("the body must be application/json"));
-    }
-    match text(header::CONTENT_ENCODING) {
-        "" | "identity" => Ok(()),
-        _ => Err(reply::unsupported("the body must not be compressed")),
-    }
-}
-
-pub(super) async fn handle(
-    State(hub): State<Arc<Hub>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Reply {
-    check_type(&headers)?;
-    let body = body.map_err(|rejected| reply::bad_body(&rejected))?;
+pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody) -> Reply {
     let body: PushBody =
         serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
     if body.entries.len() > MAX_ENTRIES {
@@ -72,6 +49,7 @@ pub(super) async fn handle(
             if pushed.received > 0 {
                 hub.replica.tell_moved();
             }
+            hub.metrics.received(pushed.received, pushed.applied);
             reply::ok(&pushed)
         }
         Err(outcome) => Err(reply::refused(outcome)),

@@ -2,15 +2,13 @@
 
 use axum::{
     Json,
-    extract::{Request, rejection::BytesRejection},
     http::{HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::MAX_BODY_BYTES;
+use super::limits::{MAX_BODY_BYTES, MAX_FIELD_BYTES};
 use crate::{
     error::{Code, Error},
     op::Hash,
@@ -68,27 +66,55 @@ pub fn bad_request(message: &str) -> Failure {
     failure(StatusCode::BAD_REQUEST, "bad_request", message, Value::Null)
 }
 
-/// The body could not be taken: too large, or cut off.
-pub fn bad_body(rejected: &BytesRejection) -> Failure {
-    match rejected.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => bad_request(&rejected.body_text()),
-    }
+/// 400 for a head that two readers could read differently: nothing after it
+/// on this connection can be trusted.
+pub fn bad_framing(message: &str) -> Failure {
+    closing(bad_request(message))
 }
 
-fn too_large() -> Failure {
+/// 413, with the limit.
+pub fn too_large() -> Failure {
     let limit = json!({ "limit": MAX_BODY_BYTES });
     failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "send fewer entries", limit)
 }
 
-/// A body that is announced as too large is refused before it is sent.
-pub async fn refuse_large_bodies(request: Request, next: Next) -> Response {
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let bytes = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if bytes.is_some_and(|bytes| bytes > MAX_BODY_BYTES) {
-        return too_large().into_response();
-    }
-    next.run(request).await
+/// 408: the body does not come.
+pub fn too_slow() -> Failure {
+    let message = "the body did not arrive in time";
+    closing(failure(StatusCode::REQUEST_TIMEOUT, "too_slow", message, Value::Null))
+}
+
+/// 431: a head is no place for data.
+pub fn head_too_large() -> Failure {
+    let limit = json!({ "limit": MAX_FIELD_BYTES });
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    failure(status, "head_too_large", "a header is too large", limit)
+}
+
+/// 422: it can be read, and means nothing.
+pub fn malformed(message: &str) -> Failure {
+    failure(StatusCode::UNPROCESSABLE_ENTITY, "malformed", message, Value::Null)
+}
+
+fn closing(mut failure: Failure) -> Failure {
+    failure.0.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    failure
+}
+
+/// 204: done, and there is nothing to say.
+pub fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// 304 for a file.
+pub fn file_not_modified() -> Response {
+    StatusCode::NOT_MODIFIED.into_response()
+}
+
+/// 200 with what Prometheus reads.
+pub fn metrics(text: String) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// 503 with a reason.
@@ -97,14 +123,32 @@ pub fn not_ready(message: &str) -> Failure {
 }
 
 /// 404 for whatever there is not.
-pub async fn not_found() -> Failure {
-    failure(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path", Value::Null)
+pub fn nothing_here() -> Response {
+    let message = "there is nothing at this path";
+    failure(StatusCode::NOT_FOUND, "not_found", message, Value::Null).into_response()
+}
+
+/// An answer, or our own words for a file that went away meanwhile.
+pub fn unless_missing(response: Response) -> Response {
+    if response.status() == StatusCode::NOT_FOUND { nothing_here() } else { response }
+}
+
+/// 405 for a file.
+pub fn only_to_read() -> Response {
+    let mut response = wrong_method();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn wrong_method() -> Response {
+    let message = "this path does not take that method";
+    failure(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Value::Null)
+        .into_response()
 }
 
 /// 405: there is something, but not for this method.
-pub async fn method_not_allowed() -> Failure {
-    let message = "this path does not take that method";
-    failure(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message, Value::Null)
+pub async fn method_not_allowed() -> Response {
+    wrong_method()
 }
 
 /// 403: not from there.
@@ -138,9 +182,7 @@ pub fn refused(outcome: Appended) -> Failure {
             &format!("an op belongs to {owner}"),
             Value::Null,
         ),
-        Appended::Malformed(why) => {
-            failure(StatusCode::UNPROCESSABLE_ENTITY, "malformed", &why, Value::Null)
-        }
+        Appended::Malformed(why) => malformed(&why),
         Appended::Done { .. } => Error::internal("a batch was taken and refused").into(),
     }
 }

@@ -8,6 +8,8 @@
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
 //!   [`bad_request`]: what it answers to nonsense
+//! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
+//!   and its end
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
 //! runs that one again.
@@ -21,9 +23,12 @@
 #![allow(clippy::print_stderr, reason = "a failing seed is printed")]
 #![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
 
+mod bad_framing;
 mod bad_input;
 mod bad_request;
+mod calls;
 mod cli_daemon;
+mod connections;
 mod converge;
 mod ends;
 mod faults;
@@ -34,5 +39,6 @@ mod put_back;
 mod running;
 mod schedules;
 mod seed;
+mod served;
 mod spares;
 mod world;

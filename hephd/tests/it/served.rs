@@ -1,0 +1,99 @@
+//! A hub in this process, over real sockets, with limits of the test's own:
+//! waiting five minutes for an idle connection to end is nobody's idea of a
+//! test.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hephd::{
+    hub::{self, Hub, guard::Guard},
+    machine::Machine,
+    replica::Replica,
+    rpc::{methods::Daemon, status::Health},
+    stopping::{self, Stop},
+    store::{Birth, Store},
+};
+
+use super::running::Home;
+
+/// It stops when it goes.
+pub struct Served {
+    pub port: u16,
+    pub home: Home,
+    stop: Stop,
+    served: Option<std::thread::JoinHandle<Duration>>,
+}
+
+impl Served {
+    pub fn plain() -> Self {
+        Self::with(|hub| hub)
+    }
+
+    /// A hub that a test has changed.
+    pub fn with(change: impl FnOnce(Hub) -> Hub) -> Self {
+        Self::on(Ipv4Addr::LOCALHOST.into(), change)
+    }
+
+    /// The same on some address of this machine.
+    pub fn on(ip: IpAddr, change: impl FnOnce(Hub) -> Hub) -> Self {
+        let home = Home::new();
+        let db = home.folder("hub").join("heph.db");
+        let hub = Arc::new(change(new_hub(db)));
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (stop, stopping) = stopping::channel();
+        let served = std::thread::spawn(move || serve(listener, hub, stopping));
+        Self { port, home, stop, served: Some(served) }
+    }
+
+    /// Tells it to stop; how long that took.
+    pub fn stop(mut self) -> Duration {
+        self.stop.say();
+        self.served.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.say();
+        if let Some(served) = self.served.take() {
+            let _ = served.join();
+        }
+    }
+}
+
+fn new_hub(db: PathBuf) -> Hub {
+    let machine = Machine::this();
+    Store::create(&db, &Birth::Minting, &machine.entropy).unwrap();
+    let store = Store::open(&db, &machine).unwrap();
+    let replica = Arc::new(Replica::start(store, &db, &machine).unwrap());
+    let health = Health {
+        instance: "test".to_owned(),
+        version: "0".to_owned(),
+        pid: std::process::id(),
+        mode: "server".to_owned(),
+        db: db.display().to_string(),
+        http_addr: None,
+        started: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    let daemon = Arc::new(Daemon { replica, spoke: None, health });
+    Hub::new(daemon, machine.clock, Guard { machine: machine.name, exposed: false })
+}
+
+fn serve(listener: TcpListener, hub: Arc<Hub>, stopping: stopping::Stopping) -> Duration {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut told = stopping.clone();
+    runtime.block_on(async move {
+        let serving =
+            tokio::spawn(async move { hub::serve(listener, hub, stopping.clone()).await });
+        told.heard().await;
+        let begun = Instant::now();
+        serving.await.unwrap().unwrap();
+        begun.elapsed()
+    })
+}
