@@ -73,12 +73,13 @@ fn names(path: &str) -> Option<Vec<String>> {
     if path.is_empty() {
         return Some(vec![INDEX.to_owned()]);
     }
-    let names = path.split('/').map(|name| {
+    let names = path.strip_suffix('/').unwrap_or(path).split('/').map(|name| {
         let hidden = name.starts_with('.') && name != ".well-known";
         let odd = name.is_empty() || name.contains(|c: char| c.is_control() || c == '\\');
         (!hidden && !odd).then(|| name.to_owned())
     });
-    names.collect()
+    // With a slash behind it a file's name is not the file's.
+    names.chain(path.ends_with('/').then(|| Some(String::new()))).collect()
 }
 
 fn find(root: &Path, names: &[String]) -> Option<Found> {

@@ -41,4 +41,5 @@ mod schedules;
 mod seed;
 mod served;
 mod spares;
+mod web_root;
 mod world;

@@ -23,7 +23,7 @@ use super::running::Home;
 /// It stops when it goes.
 pub struct Served {
     pub port: u16,
-    pub home: Home,
+    _home: Home,
     stop: Stop,
     served: Option<std::thread::JoinHandle<Duration>>,
 }
@@ -47,7 +47,7 @@ impl Served {
         let port = listener.local_addr().unwrap().port();
         let (stop, stopping) = stopping::channel();
         let served = std::thread::spawn(move || serve(listener, hub, stopping));
-        Self { port, home, stop, served: Some(served) }
+        Self { port, _home: home, stop, served: Some(served) }
     }
 
     /// Tells it to stop; how long that took.
