@@ -53,7 +53,7 @@ impl Hub {
     }
 
     #[track_caller]
-    fn refuses(&self, answer: (u16, String, String), wanted: &[u16]) {
+    fn refuses(&self, answer: &(u16, String, String), wanted: &[u16]) {
         assert!(wanted.contains(&answer.0), "{answer:?}");
         assert_eq!(self.heads(), json!({}), "nothing moved");
     }
@@ -113,7 +113,7 @@ fn row_33_an_op_ten_thousand_levels_deep() {
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     for depth in [61, 128, 10_000, 1_000_000] {
         let batch = Hub::batch(&hub.op(&deep(depth)));
-        hub.refuses(post(hub.hub.port, "/sync/push", &batch), &[400]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &batch), &[400]);
     }
     let batch = Hub::batch(&hub.op(&deep(60)));
     assert_eq!(post(hub.hub.port, "/sync/push", &batch).0, 200);
@@ -128,7 +128,7 @@ fn row_34_two_equal_keys_anywhere() {
         hub.op("1").replace("\"seen\"", "\"value\":2,\"seen\""),
         hub.op("1").replace("\"seen\"", "\"extra\":1,\"extra\":2,\"seen\""),
     ] {
-        hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[400]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[400]);
     }
 }
 
@@ -137,11 +137,11 @@ fn rows_35_and_36_bodies_of_another_kind() {
     let hub = Hub::new();
     let len = format!("Content-Length: {}\r\n", EMPTY.len());
     for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/jsonx\r\n"] {
-        hub.refuses(hub.push_with(&format!("{kind}{len}"), EMPTY), &[415]);
+        hub.refuses(&hub.push_with(&format!("{kind}{len}"), EMPTY), &[415]);
     }
     for coding in ["gzip", "br", "deflate", "identity, gzip", "zstd", "GZIP"] {
         let lines = format!("{JSON}Content-Encoding: {coding}\r\n{len}");
-        hub.refuses(hub.push_with(&lines, EMPTY), &[415]);
+        hub.refuses(&hub.push_with(&lines, EMPTY), &[415]);
     }
     let lines = format!("Content-Type: Application/JSON; charset=utf-8\r\n{len}");
     assert_eq!(hub.push_with(&lines, EMPTY).0, 200);
@@ -165,14 +165,17 @@ fn row_37_a_gibibyte_in_chunks() {
 #[test]
 fn row_38_a_content_length_that_lies_or_is_not_there() {
     let hub = Hub::new();
-    hub.refuses(hub.push_with(JSON, EMPTY), &[400]);
+    hub.refuses(&hub.push_with(JSON, EMPTY), &[400]);
     let short = EMPTY.len() - 4;
-    hub.refuses(hub.push_with(&format!("{JSON}Content-Length: {short}\r\n"), EMPTY), &[400]);
+    hub.refuses(&hub.push_with(&format!("{JSON}Content-Length: {short}\r\n"), EMPTY), &[400]);
     for lie in ["-1", "1e3", "0x10", "14, 15", "99999999999999999999", " ", "+14"] {
-        hub.refuses(hub.push_with(&format!("{JSON}Content-Length: {lie}\r\n"), EMPTY), &[400, 413]);
+        hub.refuses(
+            &hub.push_with(&format!("{JSON}Content-Length: {lie}\r\n"), EMPTY),
+            &[400, 413],
+        );
     }
     let two = format!("{JSON}Content-Length: 14\r\nContent-Length: 15\r\n");
-    hub.refuses(hub.push_with(&two, EMPTY), &[400]);
+    hub.refuses(&hub.push_with(&two, EMPTY), &[400]);
     // The rest never comes, and the connection ends: nobody is left to answer.
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", hub.hub.port)).unwrap();
     let head =
@@ -226,14 +229,14 @@ fn rows_44_and_45_ids_and_owners_that_are_not_right() {
         ["", "x", "1764000000000-0000-00000000000000AA", "1764000000000-0000-00000000000000a"]
     {
         let op = hub.op("1").replace(id, bad);
-        hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[422]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[422]);
     }
     for bad in ["1", "null", "[]", "{}"] {
         let op = hub.op("1").replace(&format!("\"{id}\""), bad);
-        hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[422]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[422]);
     }
     let op = hub.op("1").replace(&hub.owner, "somebody-else");
-    hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[409]);
+    hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&op)), &[409]);
     let op = hub.op("1").replace(id, "4070908800000-0000-00000000000000aa");
     assert_eq!(post(hub.hub.port, "/sync/push", &Hub::batch(&op)).0, 200, "2099 is taken");
 }
@@ -265,10 +268,10 @@ fn row_47_texts_at_the_edge_of_what_a_text_is() {
     let hub = Hub::new();
     let larger = format!("\"{}\"", "x".repeat(1 << 20));
     for value in ["\"\\ud800\"", "\"\\udc00\\ud800\"", "1e400", &larger] {
-        hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&hub.op(value))), &[422]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&hub.op(value))), &[422]);
     }
     for value in ["\"\u{0}\"", "\"\n\"", "NaN", "01", "\"\\x41\"", "'x'"] {
-        hub.refuses(post(hub.hub.port, "/sync/push", &Hub::batch(&hub.op(value))), &[400]);
+        hub.refuses(&post(hub.hub.port, "/sync/push", &Hub::batch(&hub.op(value))), &[400]);
     }
     let latin = Hub::batch(&hub.op("\"?\"")).into_bytes();
     let latin: Vec<u8> = latin.iter().map(|b| if *b == b'?' { 0xe9 } else { *b }).collect();
@@ -276,7 +279,7 @@ fn row_47_texts_at_the_edge_of_what_a_text_is() {
         "POST /sync/push HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}Content-Length: {}\r\n\r\n",
         latin.len()
     );
-    hub.refuses(http(hub.hub.port, &[head.as_bytes(), &latin].concat()), &[400]);
+    hub.refuses(&http(hub.hub.port, &[head.as_bytes(), &latin].concat()), &[400]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use hephd::{
     machine::Machine,
     replica::Replica,
     rpc::{methods::Daemon, status::Health},
-    stopping::{self, Stop},
+    stopping::{self, Stop, Stopping},
     store::{Birth, Store},
 };
 
@@ -42,11 +42,12 @@ impl Served {
     pub fn on(ip: IpAddr, change: impl FnOnce(Hub) -> Hub) -> Self {
         let home = Home::new();
         let db = home.folder("hub").join("heph.db");
-        let hub = Arc::new(change(new_hub(db)));
+        let (stop, stopping) = stopping::channel();
+        let (hub, feed) = new_hub(&db, stopping.clone());
+        let hub = Arc::new(change(hub));
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (stop, stopping) = stopping::channel();
-        let served = std::thread::spawn(move || serve(listener, hub, stopping));
+        let served = std::thread::spawn(move || serve(listener, hub, feed, stopping));
         Self { port, _home: home, stop, served: Some(served) }
     }
 
@@ -66,11 +67,11 @@ impl Drop for Served {
     }
 }
 
-fn new_hub(db: PathBuf) -> Hub {
+fn new_hub(db: &Path, stopping: Stopping) -> (Hub, impl Future<Output = ()> + Send + use<>) {
     let machine = Machine::this();
-    Store::create(&db, &Birth::Minting, &machine.entropy).unwrap();
-    let store = Store::open(&db, &machine).unwrap();
-    let replica = Arc::new(Replica::start(store, &db, &machine).unwrap());
+    Store::create(db, &Birth::Minting, &machine.entropy).unwrap();
+    let store = Store::open(db, &machine).unwrap();
+    let replica = Arc::new(Replica::start(store, db, &machine).unwrap());
     let health = Health {
         instance: "test".to_owned(),
         version: "0".to_owned(),
@@ -81,13 +82,21 @@ fn new_hub(db: PathBuf) -> Hub {
         started: "2026-01-01T00:00:00Z".to_owned(),
     };
     let daemon = Arc::new(Daemon { replica, spoke: None, health });
-    Hub::new(daemon, machine.clock, Guard { machine: machine.name, exposed: false })
+    let (events, feed) = hub::events::start(Arc::clone(&daemon.replica), stopping);
+    let guard = Guard { machine: machine.name, exposed: false };
+    (Hub::new(daemon, machine.clock, guard, events), feed)
 }
 
-fn serve(listener: TcpListener, hub: Arc<Hub>, stopping: stopping::Stopping) -> Duration {
+fn serve(
+    listener: TcpListener,
+    hub: Arc<Hub>,
+    feed: impl Future<Output = ()> + Send + 'static,
+    stopping: Stopping,
+) -> Duration {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut told = stopping.clone();
+    runtime.spawn(feed);
     runtime.block_on(async move {
         let serving =
             tokio::spawn(async move { hub::serve(listener, hub, stopping.clone()).await });
