@@ -6,6 +6,7 @@ use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::Arc, 
 use rustix::{fs::Mode as FileMode, process::umask};
 use sd_notify::NotifyState;
 use tokio::{
+    runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
 };
@@ -19,9 +20,10 @@ use crate::{
     id::{OwnerId, draw_hex},
     machine::Machine,
     port,
+    proxy::Proxy,
     replica::Replica,
-    rpc::{self, methods::Daemon, status::Health},
-    spoke,
+    rpc::{self, methods::Daemon, server::Callee, status::Health},
+    spoke::{self, wire::Wire},
     stopping::{self, Stop},
     store::{Birth, Store, file},
 };
@@ -47,12 +49,11 @@ pub fn run(config: Config) -> Result<()> {
     umask(FileMode::from_raw_mode(0o077));
     // Only fails where one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if config.mode == Mode::Client {
+        return run_proxy(&config);
+    }
     let (bound, _lock) = bind(config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(Error::internal)?;
+    let runtime = runtime()?;
     let (ended, replica) = runtime.block_on(serve(bound))?;
     // With the runtime goes whatever still held the store.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -63,6 +64,39 @@ pub fn run(config: Config) -> Result<()> {
     ended
 }
 
+/// Without a replica there is a socket and nothing else.
+fn run_proxy(config: &Config) -> Result<()> {
+    config.check_files()?;
+    let machine = Machine::this();
+    let socket = rpc::server::bind(&config.socket)?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve_proxy(config, &machine, socket));
+    let _ = std::fs::remove_file(&config.socket);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    tracing::info!("stopped");
+    ended
+}
+
+async fn serve_proxy(config: &Config, machine: &Machine, socket: UnixListener) -> Result<()> {
+    let Some(hub_url) = config.hub_url.clone() else { return Ok(()) };
+    let signals = Signals::listen()?;
+    let (stop, stopping) = stopping::channel();
+    let wire = Wire::new(hub_url, config.hub_ca.as_deref())?;
+    let health = Health { db: String::new(), ..health(config, machine) };
+    let proxy = Callee::Hub(Proxy { wire, health, clock: machine.clock.clone() });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(rpc::server::serve(socket, proxy, stopping));
+    announce(config);
+    let ended = wait_for_the_end(signals, &mut tasks).await;
+    wind_down(&stop, tasks).await;
+    ended
+}
+
+fn runtime() -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(Error::internal)
+}
+
 /// Flags of the contract whose work is still to come are refused rather than
 /// accepted and ignored where ignoring them would be dangerous.
 ///
@@ -70,12 +104,6 @@ pub fn run(config: Config) -> Result<()> {
 /// `config_invalid` that says what to do without.
 pub fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
     let refuse = |what: &str, hint: &str| Err(Error::new(Code::ConfigInvalid, what, hint));
-    if config.mode == Mode::Client {
-        return refuse(
-            "this version has no --mode client yet",
-            "run a replica instead: hephd --mode local --hub-url URL",
-        );
-    }
     if config.binds_owner {
         return refuse(
             "this version cannot bind an owner yet, so it does not start with --owner-sub",
@@ -170,7 +198,7 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         let serving = hub::serve(listener, Arc::new(hub), stopping.clone());
         tasks.spawn(async { tokio::join!(serving, feed).0 });
     }
-    tasks.spawn(rpc::server::serve(socket, daemon, stopping));
+    tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), stopping));
 
     announce(&config);
     let ended = wait_for_the_end(signals, &mut tasks).await;
@@ -213,12 +241,17 @@ async fn wind_down(stop: &Stop, mut tasks: JoinSet<Result<()>>) {
 fn announce(config: &Config) {
     let what = match config.mode {
         Mode::Server => format!("hub on {}", config.http_addr),
-        _ => config
+        Mode::Client => {
+            let hub = config.hub_url.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("window on the hub {hub}")
+        }
+        Mode::Local => config
             .hub_url
             .as_ref()
             .map_or("device without a hub".to_owned(), |url| format!("device of the hub {url}")),
     };
-    tracing::info!(db = %config.db.display(), socket = %config.socket.display(), "ready: {what}");
+    let db = (config.mode != Mode::Client).then(|| tracing::field::display(config.db.display()));
+    tracing::info!(db, socket = %config.socket.display(), "ready: {what}");
     for (flag, what) in &config.not_yet {
         tracing::warn!("--{flag}: this version does not {what} yet");
     }

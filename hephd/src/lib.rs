@@ -19,7 +19,7 @@
 //! - Around it: [`args`] (every flag), [`config`] (what they mean), [`record`] (what a service was given),
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
-//! - The daemon, behind the feature `daemon`: `store`, `replica`, `sync`,
+//! - The daemon, behind the feature `daemon`: `store`, `replica`, `proxy`, `sync`,
 //!   `spoke`, `hub`, `daemon`. Without it the crate is what a client needs.
 
 pub mod args;
@@ -46,6 +46,8 @@ pub mod daemon;
 pub mod hub;
 #[cfg(feature = "daemon")]
 pub mod port;
+#[cfg(feature = "daemon")]
+pub mod proxy;
 #[cfg(feature = "daemon")]
 pub mod replica;
 #[cfg(feature = "daemon")]

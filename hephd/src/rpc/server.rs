@@ -17,9 +17,28 @@ use super::{MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError, methods
 use crate::{
     error::{Code, Error, Result, file},
     json,
+    proxy::Proxy,
     stopping::Stopping,
     store::file::{check_folder, folder, make_private_folder},
 };
+
+/// Who answers what the socket is asked.
+#[derive(Debug)]
+pub enum Callee {
+    /// The replica here.
+    Replica(Arc<Daemon>),
+    /// A hub elsewhere.
+    Hub(Proxy),
+}
+
+impl Callee {
+    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+        match self {
+            Self::Replica(daemon) => daemon.call(method, params).await,
+            Self::Hub(proxy) => proxy.call(method, params).await,
+        }
+    }
+}
 
 /// Makes the socket, 0600 from the first moment: the mode comes from the
 /// umask, as a chmod afterwards would be a race. A stale one is replaced, a
@@ -62,11 +81,8 @@ pub fn bind(socket: &Path) -> Result<UnixListener> {
 ///
 /// # Errors
 /// The operating system's.
-pub async fn serve(
-    listener: UnixListener,
-    daemon: Arc<Daemon>,
-    mut stopping: Stopping,
-) -> Result<()> {
+pub async fn serve(listener: UnixListener, callee: Callee, mut stopping: Stopping) -> Result<()> {
+    let callee = Arc::new(callee);
     listener.set_nonblocking(true).map_err(Error::internal)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(Error::internal)?;
     let mut calls = tokio::task::JoinSet::new();
@@ -75,7 +91,7 @@ pub async fn serve(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if is_ours(&stream) => {
-                    calls.spawn(converse(stream, Arc::clone(&daemon), for_calls.clone()));
+                    calls.spawn(converse(stream, Arc::clone(&callee), for_calls.clone()));
                 }
                 Ok(_) => tracing::warn!("another user's process tried the socket"),
                 Err(error) => {
@@ -99,7 +115,7 @@ fn is_ours(stream: &tokio::net::UnixStream) -> bool {
 }
 
 /// One connection: a line in, a line out, until either side has enough.
-async fn converse(stream: tokio::net::UnixStream, daemon: Arc<Daemon>, mut stopping: Stopping) {
+async fn converse(stream: tokio::net::UnixStream, callee: Arc<Callee>, mut stopping: Stopping) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -113,7 +129,7 @@ async fn converse(stream: tokio::net::UnixStream, daemon: Arc<Daemon>, mut stopp
             return;
         }
         let whole = line.ends_with(b"\n");
-        let mut reply = answer(&daemon, &line).await.to_string();
+        let mut reply = answer(&callee, &line).await.to_string();
         reply.push('\n');
         if write.write_all(reply.as_bytes()).await.is_err() || !whole {
             return;
@@ -121,13 +137,13 @@ async fn converse(stream: tokio::net::UnixStream, daemon: Arc<Daemon>, mut stopp
     }
 }
 
-async fn answer(daemon: &Daemon, line: &[u8]) -> Value {
+async fn answer(callee: &Callee, line: &[u8]) -> Value {
     // What a hub would not take must not get into an op here.
     let read = json::check(line).map_err(|refused| refused.to_string());
     let read = read
         .and_then(|()| serde_json::from_slice::<Request>(line).map_err(|error| error.to_string()));
     let (id, outcome) = match read {
-        Ok(request) => (request.id, daemon.call(&request.method, request.params).await),
+        Ok(request) => (request.id, callee.call(&request.method, request.params).await),
         Err(why) => {
             let why = format!("not a request: {why}");
             (Value::Null, Err(RpcError::protocol(PARSE_ERROR, why)))

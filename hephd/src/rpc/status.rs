@@ -13,9 +13,9 @@ pub struct Health {
     pub version: String,
     /// Its process.
     pub pid: u32,
-    /// `server` or `local`.
+    /// `server`, `local` or `client`.
     pub mode: String,
-    /// The store's file.
+    /// The store's file; empty for a client, which has none.
     pub db: String,
     /// Where a hub listens.
     #[serde(default)]
@@ -27,7 +27,7 @@ pub struct Health {
 /// How sync stands: what last succeeded, not what is configured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SyncStatus {
-    /// `server` or `local`.
+    /// `server`, `local` or `client`.
     pub mode: String,
     /// Whose data; none until a joining device has met its hub.
     pub owner_id: Option<String>,

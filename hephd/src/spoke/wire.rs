@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::{
     error::{Code, Error, Result, file},
+    rpc,
     sync::{Answer, Ask},
 };
 
@@ -87,6 +88,25 @@ impl Wire {
             Ask::Pull(_) => self.read(&body).map(Answer::Page),
             Ask::Push(_) => self.read(&body).map(Answer::Pushed),
             Ask::Chain(..) => self.read(&body).map(Answer::Chain),
+        }
+    }
+
+    /// Carries a call to the hub's `POST /rpc`, and what became of it back.
+    ///
+    /// # Errors
+    /// `hub_unreachable`, `auth_failed`.
+    pub async fn call(&self, call: &serde_json::Value) -> Result<rpc::Response> {
+        let request = self.http.post(self.url("rpc")?).json(call).timeout(DEADLINE);
+        let response = request.send().await.map_err(|error| self.cut(&error).error)?;
+        match response.status() {
+            StatusCode::OK => {
+                let body = self.body(response).await.map_err(|failed| failed.error)?;
+                self.read(&body).map_err(|failed| failed.error)
+            }
+            status => match self.refusal(status, response).await {
+                Err(failed) => Err(failed.error),
+                Ok(_) => Err(self.no_hub(&format!("did not take the call: {status}"))),
+            },
         }
     }
 
@@ -180,7 +200,8 @@ impl Wire {
         Failed { error: error_for_people, retry_after: None, too_slow: !error.is_connect() }
     }
 
-    fn no_hub(&self, why: &str) -> Error {
+    /// The error for a hub that does not answer, or not like one.
+    pub(crate) fn no_hub(&self, why: &str) -> Error {
         Error::new(
             Code::HubUnreachable,
             format!("the hub {} {why}", self.hub_url),

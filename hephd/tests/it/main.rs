@@ -28,6 +28,7 @@ mod bad_input;
 mod bad_request;
 mod calls;
 mod cli_daemon;
+mod client_mode;
 mod connections;
 mod converge;
 mod ends;
