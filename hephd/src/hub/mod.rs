@@ -16,6 +16,7 @@ mod heads;
 mod health;
 pub mod limits;
 pub mod metrics;
+pub mod newcomers;
 mod pull;
 mod push;
 pub mod reply;
@@ -48,7 +49,10 @@ pub use self::{
     push::answer as answer_push,
     serve::serve,
 };
-use self::{events::Events, guard::Guard, limits::Limits, metrics::Metrics, site::Site};
+use self::{
+    events::Events, guard::Guard, limits::Limits, metrics::Metrics, newcomers::Newcomers,
+    site::Site,
+};
 use crate::{clock::Clock, replica::Replica, rpc::methods::Daemon};
 
 /// Smaller answers travel as they are.
@@ -84,6 +88,8 @@ pub struct Hub {
     pub site: Option<Site>,
     /// How much a peer may take.
     pub limits: Limits,
+    /// Origins that are new today.
+    pub newcomers: Newcomers,
     /// What is counted.
     pub metrics: Metrics,
     /// What a page of this hub's may do.
@@ -106,6 +112,7 @@ impl Hub {
             issuer: None,
             site: None,
             limits: Limits::default(),
+            newcomers: Newcomers::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `POST /sync/push`: entries that extend chains, in one durable transaction.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::extract::State;
 
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     error::Result,
     id::OwnerId,
+    op::Heads,
     store::{
         Store,
         oplog::{Appended, MAX_ENTRIES},
@@ -44,7 +45,15 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
         return Err(reply::bad_request(&format!("at most {MAX_ENTRIES} entries at a time")));
     }
     let owner = hub.replica.owner().await?;
-    match hub.replica.write(move |store| answer(store, &owner, &body)).await? {
+    let (asked, now) = (Arc::clone(&hub), hub.clock.now_ms());
+    let outcome = hub.replica.write(move |store| {
+        let new = new_origins(&store.heads(&owner)?, &body);
+        match asked.newcomers.admit(new, now) {
+            Ok(()) => Ok(Ok(answer(store, &owner, &body)?)),
+            Err(until_tomorrow) => Ok(Err(until_tomorrow)),
+        }
+    });
+    match outcome.await?.map_err(reply::too_many_origins)? {
         Ok(pushed) => {
             if pushed.received > 0 {
                 hub.replica.tell_moved();
@@ -54,4 +63,9 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
         }
         Err(outcome) => Err(reply::refused(outcome)),
     }
+}
+
+fn new_origins(known: &Heads, body: &PushBody) -> u64 {
+    let origins = body.entries.iter().map(|entry| &entry.origin);
+    origins.filter(|origin| !known.0.contains_key(*origin)).collect::<BTreeSet<_>>().len() as u64
 }

@@ -1,5 +1,7 @@
 //! How answers look. The only user of `StatusCode`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -8,7 +10,10 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::limits::{MAX_BODY_BYTES, MAX_FIELD_BYTES};
+use super::{
+    limits::{MAX_BODY_BYTES, MAX_FIELD_BYTES},
+    newcomers::MAX_A_DAY,
+};
 use crate::{
     error::{Code, Error},
     op::Hash,
@@ -115,6 +120,16 @@ pub fn file_not_modified() -> Response {
 pub fn metrics(text: String) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// 429: more new origins than a day may bring.
+pub fn too_many_origins(until_tomorrow: Duration) -> Failure {
+    let message = format!("more than {MAX_A_DAY} origins are new today");
+    let mut failure =
+        failure(StatusCode::TOO_MANY_REQUESTS, "too_many_origins", &message, Value::Null);
+    let seconds = HeaderValue::from(until_tomorrow.as_secs() + 1);
+    failure.0.headers_mut().insert(header::RETRY_AFTER, seconds);
+    failure
 }
 
 /// 503 with a reason.

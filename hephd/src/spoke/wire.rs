@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
     error::{Code, Error, Result, file},
@@ -54,6 +54,8 @@ impl Wire {
             .connect_timeout(CONNECT_DEADLINE)
             .read_timeout(SILENCE)
             .tcp_nodelay(true)
+            // On the machine itself compression only costs time.
+            .gzip(!is_loopback(&hub_url))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("hephd/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = hub_ca {
@@ -207,6 +209,15 @@ impl Wire {
             format!("the hub {} {why}", self.hub_url),
             "nothing is lost; look whether the hub runs and the network is there",
         )
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
