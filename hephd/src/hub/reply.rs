@@ -206,7 +206,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match error.code {
             Code::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
-            Code::NoOwnerYet | Code::StoreInUse | Code::StoreMissing => {
+            Code::NoOwnerYet | Code::StoreInUse | Code::StoreMissing | Code::DiskFailed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Code::OwnerMismatch => StatusCode::CONFLICT,

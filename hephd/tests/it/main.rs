@@ -36,6 +36,7 @@ mod ends;
 mod faults;
 mod first_design;
 mod model;
+mod openapi;
 mod oplog;
 mod put_back;
 mod running;
