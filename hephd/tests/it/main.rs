@@ -29,6 +29,7 @@ mod bad_request;
 mod calls;
 mod cli_daemon;
 mod client_mode;
+mod compressed;
 mod connections;
 mod converge;
 mod cycle;
