@@ -83,7 +83,8 @@ async fn serve_proxy(config: &Config, machine: &Machine, socket: UnixListener) -
     let (stop, stopping) = stopping::channel();
     let wire = Wire::new(hub_url, config.hub_ca.as_deref())?;
     let health = Health { db: String::new(), ..health(config, machine) };
-    let proxy = Callee::Hub(Proxy { wire, health, clock: machine.clock.clone() });
+    let proxy = Proxy { wire, health, clock: machine.clock.clone() };
+    let proxy = Callee::Hub(Box::new(proxy));
     let mut tasks = JoinSet::new();
     tasks.spawn(rpc::server::serve(socket, proxy, stopping));
     announce(config);

@@ -28,7 +28,7 @@ pub enum Callee {
     /// The replica here.
     Replica(Arc<Daemon>),
     /// A hub elsewhere.
-    Hub(Proxy),
+    Hub(Box<Proxy>),
 }
 
 impl Callee {
