@@ -150,7 +150,43 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
+
+    /// What looks like JSON, and often is.
+    fn nearly() -> impl Strategy<Value = String> {
+        let pieces = ["{", "}", "[", "]", ":", ",", "\"a\"", "\"b\"", "1", "-", ".5", "e9", "null"];
+        let more = ["true", " ", "\n", "\"\\u0061\"", "\"\\ud800\"", "\"", "\\", "\u{e9}", "\0"];
+        let piece = prop::sample::select([&pieces[..], &more[..]].concat());
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        /// Whatever is taken can be read, and whatever the parser takes is
+        /// taken, unless it says something twice.
+        #[test]
+        fn it_agrees_with_the_parser(text in nearly()) {
+            let read = serde_json::from_str::<Value>(&text).is_ok();
+            match check(text.as_bytes()) {
+                Ok(()) => prop_assert!(read, "{text}"),
+                Err(Refused::Unreadable { why, .. }) if why.ends_with("is there twice") => {}
+                Err(_) => prop_assert!(!read, "{text}"),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_judged(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Err(Refused::Unreadable { offset, .. } | Refused::Meaningless { offset, .. }) =
+                check(&bytes)
+            {
+                prop_assert!(offset <= bytes.len());
+            }
+        }
+    }
 
     fn nested(depth: usize) -> String {
         format!("{}{}", "[".repeat(depth), "]".repeat(depth))

@@ -121,28 +121,26 @@ fn what_a_method_refuses_travels_in_the_body() {
     assert_eq!(answer["error"]["data"]["code"], "value_too_large", "{answer}");
 }
 
-/// What is written at the hub reaches a device like anything else.
+/// What is written at the hub wakes its devices like anything else: this one
+/// would not ask by itself for an hour.
 #[test]
-fn a_write_over_http_reaches_a_device() {
+fn a_write_over_http_wakes_a_device() {
     let home = Home::new();
-    let port = free_port();
+    let address = format!("127.0.0.1:{}", free_port());
+    let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
     let hub_db = home.folder("hub").join("heph.db").display().to_string();
-    let _hub = home.start(&[
-        "--mode",
-        "server",
-        "--db",
-        &hub_db,
-        "--http-addr",
-        &format!("127.0.0.1:{port}"),
-    ]);
+    let _hub = home.start(&["--mode", "server", "--db", &hub_db, "--http-addr", &address]);
     let db = home.folder("device").join("heph.db").display().to_string();
-    let url = format!("http://127.0.0.1:{port}");
-    let device = home.start(&["--mode", "local", "--db", &db, "--hub-url", &url]);
-    call(port, "node.write", &new_task("made at the hub"));
+    let (url, hour) = (format!("http://{address}"), "3600");
+    let words = ["--mode", "local", "--db", &db, "--hub-url", &url, "--sync-interval-secs", hour];
+    let device = home.start(&words);
     let mut client = device.client();
     client.call::<Value>("sync.now", &json!({})).unwrap();
-    let listed: Value = client.call("node.list", &json!({ "kind": "task" })).unwrap();
-    assert!(listed.to_string().contains("made at the hub"), "{listed}");
+    call(port, "node.write", &new_task("made at the hub"));
+    wait_for("the device to hear of it", || {
+        let listed: Value = client.call("node.list", &json!({ "kind": "task" })).unwrap();
+        listed.to_string().contains("made at the hub")
+    });
 }
 
 #[test]
