@@ -291,10 +291,10 @@ fn a_head_of_a_whole_mebibyte_is_refused_without_being_kept() {
     assert_eq!(get(hub.port, "/healthz").0, 200);
 }
 
-/// What a process has used of a processor so far, in clock ticks.
-#[cfg(target_os = "linux")]
+/// What a process has used of a processor so far, in clock ticks; nothing
+/// where the system does not say.
 fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
     let fields = stat.rsplit_once(')').unwrap().1;
     let mut fields = fields.split_whitespace().skip(11).map(|ticks| ticks.parse::<u64>().unwrap());
     fields.next().unwrap() + fields.next().unwrap()
@@ -302,7 +302,6 @@ fn ticks(pid: u32) -> u64 {
 
 /// In the spirit of row 70: a hub without descriptors waits for some, rather
 /// than ask for them as fast as it can.
-#[cfg(target_os = "linux")]
 #[test]
 fn row_70_out_of_descriptors_a_hub_neither_spins_nor_dies() {
     let home = Home::new();
