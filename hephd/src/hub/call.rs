@@ -31,6 +31,8 @@ struct Call {
     params: Value,
 }
 
+/// Takes a call apart.
+///
 /// # Errors
 /// What is wrong with it, and the id to say so under.
 fn read(call: Value) -> Result<Call, (Value, String)> {

@@ -63,6 +63,21 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const EMPTY: &str = "{\"entries\":[]}";
 
 #[test]
+fn row_27_two_of_a_header_that_must_be_one() {
+    let hub = Hub::new();
+    for two in [
+        "Host: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer a\r\n",
+        "Host: localhost\r\nContent-Type: application/json\r\nContent-Type: text/html\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+    ] {
+        let request = format!("GET /sync/heads HTTP/1.1\r\n{two}\r\n");
+        let (status, head, body) = http(hub.hub.port, request.as_bytes());
+        assert_eq!(status, 400, "{two}: {head}");
+        assert!(head.contains("connection: close") && body.contains("two of the header"), "{head}");
+    }
+}
+
+#[test]
 fn row_30_a_token_of_more_than_8_kib() {
     let hub = Hub::new();
     for (len, wanted) in [(8_000, 200), (8_193, 431), (60_000, 431)] {
