@@ -4,9 +4,10 @@ use std::{path::Path, time::Duration};
 
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
+    config::is_loopback,
     error::{Code, Error, Result, file},
     rpc,
     sync::{Answer, Ask},
@@ -209,15 +210,6 @@ impl Wire {
             format!("the hub {} {why}", self.hub_url),
             "nothing is lost; look whether the hub runs and the network is there",
         )
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

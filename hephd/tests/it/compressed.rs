@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, TcpListener, TcpStream},
     process::Command,
     sync::{
         Arc,
@@ -14,13 +14,14 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
+    connections::own_address,
     running::{Home, Running, add_task, get},
     served::Served,
 };
 
 /// A port that leads to another, and counts the bytes that come back.
-fn counting(to: u16) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+fn counting(ip: IpAddr, to: u16) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
     let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&count);
     spawn(move || {
@@ -43,17 +44,23 @@ fn counting(to: u16) -> (u16, Arc<AtomicUsize>) {
     (port, count)
 }
 
-fn device(home: &Home, port: u16) -> Running {
+/// On the machine itself a device asks for no compression, so it is given an
+/// address that is not loopback.
+fn device(home: &Home, ip: IpAddr, port: u16) -> Running {
     let db = home.folder("device").join("heph.db").display().to_string();
-    let url = format!("http://127.0.0.1:{port}");
+    let url = format!("http://{ip}:{port}");
     home.start(&["--mode", "local", "--db", &db, "--hub-url", &url])
 }
 
 #[test]
 fn a_device_pulls_less_than_there_is() {
-    let hub = Served::plain();
+    let Some(ip) = own_address() else { return };
+    let hub = Served::with(|mut hub| {
+        hub.guard.exposed = true;
+        hub
+    });
     let filled = Home::new();
-    let writer = device(&filled, hub.port);
+    let writer = device(&filled, Ipv4Addr::LOCALHOST.into(), hub.port);
     let mut client = writer.client();
     client.call::<Value>("sync.now", &json!({})).unwrap();
     for n in 0..300 {
@@ -62,9 +69,9 @@ fn a_device_pulls_less_than_there_is() {
     client.call::<Value>("sync.now", &json!({})).unwrap();
     let plain = get(hub.port, "/sync/pull?limit=5000").2.len();
 
-    let (port, count) = counting(hub.port);
+    let (port, count) = counting(ip, hub.port);
     let home = Home::new();
-    let reader = device(&home, port);
+    let reader = device(&home, ip, port);
     let mut client = reader.client();
     client.call::<Value>("sync.now", &json!({})).unwrap();
     let nodes: Value = client.call("node.list", &json!({ "kind": "task" })).unwrap();
@@ -82,7 +89,8 @@ fn an_answer_that_unfolds_without_end_is_cut_short() {
         .unwrap()
         .stdout;
     assert!((1..8 << 20).contains(&bomb.len()), "{}", bomb.len());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let Some(ip) = own_address() else { return };
+    let listener = TcpListener::bind((ip, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
@@ -96,7 +104,7 @@ fn an_answer_that_unfolds_without_end_is_cut_short() {
         }
     });
     let home = Home::new();
-    let device = device(&home, port);
+    let device = device(&home, ip, port);
     let error = device.client().call::<Value>("sync.now", &json!({})).unwrap_err();
     assert_eq!(error.code.as_str(), "hub_unreachable");
     assert!(error.message.contains("without end"), "{}", error.message);

@@ -223,7 +223,7 @@ fn one_address_may_not_have_all() {
 const HEALTHZ_ANY: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n";
 
 /// An address of this machine that is not loopback. Nothing is sent.
-fn own_address() -> Option<std::net::IpAddr> {
+pub fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())

@@ -112,6 +112,18 @@ impl Checked {
     }
 }
 
+/// One entry of each of so many new origins.
+fn crowd(owner: &str, origins: u64) -> String {
+    let entries = (0..origins).map(|n| {
+        let op = format!(
+            r#"{{"op":"set","id":"1764000000001-0000-{n:016x}","owner":"{owner}","node":"n","field":"title","value":{n},"seen":[]}}"#
+        );
+        let hash = hephd::op::Hash::NONE.then(&op);
+        format!(r#"{{"origin":"{n:016x}","seq":1,"hash":"{hash}","op":{op}}}"#)
+    });
+    format!(r#"{{"entries":[{}]}}"#, entries.collect::<Vec<_>>().join(","))
+}
+
 fn batch(owner: &str, id: &str, value: &str, origin: &str) -> String {
     let op = json!({ "op": "set", "id": id, "owner": owner, "node": "n", "field": "title",
         "value": value, "seen": [] });
@@ -184,6 +196,7 @@ fn calls(checked: &mut Checked) {
 fn pushes(checked: &mut Checked) {
     let heads: Value = serde_json::from_str(&get(checked.hub.port, "/sync/heads").2).unwrap();
     let owner = heads["owner_id"].as_str().unwrap().to_owned();
+    checked.post("/sync/push", 429, &crowd(&owner, 4_097));
     checked.post("/sync/push", 200, &batch(&owner, ID, "x", A));
     checked.post("/sync/push", 422, &batch(&owner, "yesterday", "x", B));
     let told = checked.post("/sync/push", 409, &batch(&owner, ID, "y", A));
