@@ -10,6 +10,7 @@
 //!   [`bad_request`]: what it answers to nonsense
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end
+//! - [`disturbed`]: real processes, killed, cut off and starved
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
 //! runs that one again.
@@ -33,6 +34,7 @@ mod compressed;
 mod connections;
 mod converge;
 mod cycle;
+mod disturbed;
 mod ends;
 mod faults;
 mod first_design;
