@@ -79,7 +79,7 @@ impl Wire {
         let request = self.request(ask, page)?.timeout(DEADLINE);
         let response = request.send().await.map_err(|error| self.cut(&error))?;
         let status = response.status();
-        if status == StatusCode::NOT_MODIFIED {
+        if status == StatusCode::NOT_MODIFIED && is_the_hubs(ask, &response) {
             return Ok(Answer::Same);
         }
         if status != StatusCode::OK {
@@ -219,6 +219,14 @@ fn authority(path: &Path) -> Result<reqwest::Certificate> {
         let message = format!("--hub-ca {} is no certificate: {error}", path.display());
         Error::usage(message, "give a PEM file")
     })
+}
+
+/// Anybody can say "not modified". The hub says of what: of the digest that it
+/// was asked with. A proxy may have marked its tag as weak.
+fn is_the_hubs(ask: &Ask, response: &Response) -> bool {
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let tag = tag.unwrap_or_default().trim_start_matches("W/").trim_matches('"');
+    matches!(ask, Ask::Heads(Some(digest)) if digest.to_string() == tag)
 }
 
 /// Only seconds are understood; the hub sends nothing else.

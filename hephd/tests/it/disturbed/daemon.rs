@@ -66,17 +66,25 @@ impl Daemon {
     /// Starts it and waits until it answers at its socket.
     #[track_caller]
     pub fn start(&mut self) {
+        assert!(self.try_start(), "hephd ended: {}", self.log());
+    }
+
+    /// Starts it and waits until it answers, or has ended: then false.
+    #[track_caller]
+    pub fn try_start(&mut self) -> bool {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log"));
         let child = self.command().stderr(log.unwrap()).spawn().unwrap();
         let mut running = Running { child, socket: self.path("hephd.sock") };
+        let (mut answers, mut ended) = (false, false);
         wait_for("hephd to answer", || {
-            if let Some(status) = running.child.try_wait().unwrap() {
-                panic!("hephd ended with {status}: {}", self.log());
-            }
+            ended = running.child.try_wait().unwrap().is_some();
             let client = Client::connect(&running.socket, DEADLINE);
-            client.is_ok_and(|mut client| client.call::<Value>("health", &Value::Null).is_ok())
+            answers =
+                client.is_ok_and(|mut client| client.call::<Value>("health", &Value::Null).is_ok());
+            answers || ended
         });
-        self.running = Some(running);
+        self.running = (answers && !ended).then_some(running);
+        self.running.is_some()
     }
 
     /// SIGKILL: nothing is finished, nothing is closed.

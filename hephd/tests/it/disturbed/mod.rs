@@ -15,8 +15,10 @@
 //! to fail proves nothing, so each has a planted fault beside it.
 
 mod daemon;
+mod disk;
 mod kills;
 mod ledger;
 mod network;
+mod portal;
 mod proxy;
 mod wire;

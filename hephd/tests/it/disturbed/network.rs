@@ -74,6 +74,7 @@ fn whatever_a_connection_does_both_ends_become_equal() {
     let done = pair.proxy.done();
     eprintln!("{done:?}, {} tasks acknowledged", pair.ledger.len());
     assert_eq!(done.len(), Harm::KINDS, "every kind of harm was done: {done:?}");
+    assert!(done.values().all(|times| *times >= wanted / 100), "{done:?}");
     equal_in_two_cycles(&pair.device, &pair.hub);
     assert_eq!(pair.ledger.missing_in(&pair.hub.tasks()), Vec::<String>::new());
     assert_eq!(pair.ledger.missing_in(&pair.device.tasks()), Vec::<String>::new());

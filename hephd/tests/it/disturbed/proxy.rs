@@ -45,7 +45,7 @@ impl Harm {
     /// One of them, at some byte.
     pub fn any(dice: &Dice) -> Self {
         let few = dice.below(700);
-        let many = if dice.percent(50) { few } else { dice.below(20_000) };
+        let many = if dice.percent(80) { few } else { dice.below(20_000) };
         match dice.below(Self::KINDS) {
             0 => Self::Refuse,
             1 => Self::Delay(1 + dice.roll() % 20),
@@ -78,6 +78,7 @@ impl Harm {
 #[derive(Default)]
 struct State {
     harm: Option<Harm>,
+    counted: bool,
     done: BTreeMap<&'static str, u64>,
     open: Vec<TcpStream>,
 }
@@ -108,7 +109,7 @@ impl Proxy {
     /// From now on this. Connections from before are closed.
     pub fn set(&self, harm: Harm) {
         let mut state = self.state.lock().unwrap();
-        state.harm = Some(harm);
+        (state.harm, state.counted) = (Some(harm), false);
         for stream in state.open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -119,8 +120,12 @@ impl Proxy {
         self.state.lock().unwrap().done.clone()
     }
 
+    /// Counts once, however many connections it befell.
     fn did(&self, harm: Harm) {
-        *self.state.lock().unwrap().done.entry(harm.name()).or_default() += 1;
+        let mut state = self.state.lock().unwrap();
+        if !std::mem::replace(&mut state.counted, true) {
+            *state.done.entry(harm.name()).or_default() += 1;
+        }
     }
 
     fn carry(&self, visitor: TcpStream) -> Result<()> {
@@ -132,7 +137,7 @@ impl Proxy {
         match harm {
             Harm::Refuse => {
                 self.did(harm);
-                Ok(())
+                visitor.shutdown(Shutdown::Both)
             }
             Harm::Shorten(_) | Harm::Duplicate => self.exchange(visitor, harm),
             _ => self.stream(visitor, harm),
@@ -274,8 +279,8 @@ fn end(from: &TcpStream, to: &TcpStream, harm: Harm) -> Result<()> {
         Harm::Reset(_) => {
             // To connect to nothing is to drop the connection: a reset goes
             // out at once, whoever else holds the socket.
-            rustix::net::connect_unspec(to)?;
-            from.shutdown(Shutdown::Both)
+            let reset = rustix::net::connect_unspec(to).or_else(|_| to.shutdown(Shutdown::Both));
+            from.shutdown(Shutdown::Both).and(reset)
         }
         _ => from.shutdown(Shutdown::Both).and(to.shutdown(Shutdown::Both)),
     }

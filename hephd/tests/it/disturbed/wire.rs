@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{Error, ErrorKind, Read, Result, Write},
+    io::{ErrorKind, Read, Result, Write},
     net::TcpStream,
 };
 
@@ -60,15 +60,6 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The JSON at a path.
-pub fn get(port: u16, path: &str) -> Result<Value> {
-    let (status, _, body) = ask(port, "GET", path, "")?;
-    match status {
-        200 => serde_json::from_str(&body).map_err(Error::other),
-        other => Err(Error::other(format!("{other}: {body}"))),
-    }
-}
-
 /// Every op that a hub delivers, by its id, byte for byte.
 pub fn pull_all(port: u16) -> BTreeMap<String, String> {
     #[derive(serde::Deserialize)]
@@ -101,13 +92,18 @@ pub struct Pusher {
     actor: u64,
     seq: u64,
     last: Hash,
+    refused: Option<Batch>,
     dice: Dice,
 }
+
+/// The body to post, and its ops by id.
+type Batch = (String, Vec<(String, String)>);
 
 impl Pusher {
     pub fn new(port: u16, owner: &str, seed: u64) -> Self {
         let dice = Dice::new(seed);
-        Self { port, owner: owner.to_owned(), actor: dice.roll(), seq: 0, last: Hash::NONE, dice }
+        let (actor, last) = (dice.roll(), Hash::NONE);
+        Self { port, owner: owner.to_owned(), actor, seq: 0, last, refused: None, dice }
     }
 
     fn op(&self, n: u64) -> Set {
@@ -121,8 +117,16 @@ impl Pusher {
         }
     }
 
-    /// The next batch: the body to post, and its ops by id.
-    pub fn next_batch(&mut self) -> (String, Vec<(String, String)>) {
+    /// What was refused is the next batch once more.
+    pub fn again(&mut self, body: String, ops: Vec<(String, String)>) {
+        self.refused = Some((body, ops));
+    }
+
+    /// The next batch.
+    pub fn next_batch(&mut self) -> Batch {
+        if let Some(refused) = self.refused.take() {
+            return refused;
+        }
         let (mut entries, mut ops) = (Vec::new(), Vec::new());
         for _ in 0..=self.dice.below(12) {
             self.seq += 1;
