@@ -18,6 +18,7 @@ mod daemon;
 mod disk;
 mod kills;
 mod ledger;
+mod namespaces;
 mod network;
 mod portal;
 mod proxy;
