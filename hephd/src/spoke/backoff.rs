@@ -44,6 +44,12 @@ impl Backoff {
         self.jitter(doubled.min(self.longest))
     }
 
+    /// One more failure, of a hub that asked for some time: it gets that, but
+    /// not for ever. Whoever answers in a hub's place might ask for a year.
+    pub fn failed_and_asked(&mut self, pause: Option<Duration>) -> Duration {
+        self.failed().max(pause.unwrap_or_default().min(LONGEST))
+    }
+
     /// Between half of a time and all of it.
     #[must_use]
     pub fn jitter(&self, time: Duration) -> Duration {
@@ -78,6 +84,14 @@ mod tests {
     fn a_long_interval_holds_up_nobody() {
         let mut backoff = backoff(1, 86_400);
         assert!((0..100).all(|_| backoff.failed() <= LONGEST));
+    }
+
+    #[test]
+    fn a_pause_that_was_asked_for_is_kept_within_reason() {
+        let mut backoff = backoff(1, 30);
+        let asked = Duration::from_secs(60);
+        assert_eq!(backoff.failed_and_asked(Some(asked)), asked);
+        assert_eq!(backoff.failed_and_asked(Some(Duration::MAX)), LONGEST);
     }
 
     #[test]

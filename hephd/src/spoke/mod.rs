@@ -179,7 +179,7 @@ impl Pace {
                 self.backoff.reset();
                 self.backoff.jitter(self.interval)
             }
-            Err(failed) => self.backoff.failed().max(failed.retry_after.unwrap_or_default()),
+            Err(failed) => self.backoff.failed_and_asked(failed.retry_after),
         }
     }
 
