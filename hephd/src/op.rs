@@ -223,7 +223,8 @@ impl TryFrom<String> for Hash {
     fn try_from(text: String) -> Result<Self, Malformed> {
         let malformed =
             || Malformed { what: "a hash (64 hexadecimal digits)", given: text.clone() };
-        if text.len() != 64 || !text.is_ascii() {
+        // Rust's own parser would also take a sign.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(malformed());
         }
         let mut bytes = [0; 32];
@@ -282,13 +283,13 @@ impl Heads {
     /// How many entries there are in all.
     #[must_use]
     pub fn entries(&self) -> u64 {
-        self.0.values().map(|head| head.seq).sum()
+        sum(self.0.values().map(|head| head.seq))
     }
 
     /// How many entries here lie beyond `other`'s.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> u64 {
-        self.0.iter().map(|(o, head)| head.seq.saturating_sub(other.of(o).seq)).sum()
+        sum(self.0.iter().map(|(o, head)| head.seq.saturating_sub(other.of(o).seq)))
     }
 
     /// One short text that is equal exactly where owner and heads are.
@@ -297,4 +298,9 @@ impl Heads {
         let lines = self.0.iter().map(|(o, head)| format!("{o} {} {}\n", head.seq, head.hash));
         Hash::of(&format!("{owner}\n{}", lines.collect::<String>()))
     }
+}
+
+/// Heads from elsewhere may claim any number.
+fn sum(places: impl Iterator<Item = u64>) -> u64 {
+    places.fold(0, u64::saturating_add)
 }

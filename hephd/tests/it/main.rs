@@ -38,6 +38,7 @@ mod disturbed;
 mod ends;
 mod faults;
 mod first_design;
+mod fuzz_corpus;
 mod model;
 mod openapi;
 mod oplog;
