@@ -3,7 +3,10 @@
 
 use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::Arc, time::Duration};
 
-use rustix::{fs::Mode as FileMode, process::umask};
+use rustix::{
+    fs::Mode as FileMode,
+    process::{Resource, getrlimit, umask},
+};
 use sd_notify::NotifyState;
 use tokio::{
     runtime::Runtime,
@@ -26,7 +29,11 @@ use crate::{
     spoke::{self, wire::Wire},
     stopping::{self, Stop},
     store::{Birth, Store, file},
+    vigil,
 };
+
+/// Files that a daemon has open with some connections.
+const FEWEST_FILES: u64 = 64;
 
 /// What is in flight when the daemon is told to stop has this long.
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +53,7 @@ struct Bound {
 /// Everything that keeps it from starting, each naming its thing.
 pub fn run(config: Config) -> Result<()> {
     refuse_what_is_not_here_yet(&config)?;
+    check_file_limit()?;
     umask(FileMode::from_raw_mode(0o077));
     // Only fails where one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -62,6 +70,20 @@ pub fn run(config: Config) -> Result<()> {
     }
     tracing::info!("stopped");
     ended
+}
+
+/// A daemon that runs out of files in the middle of its work can neither
+/// accept nor write; better that it says so first.
+fn check_file_limit() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile).current;
+    match limit {
+        Some(files) if files < FEWEST_FILES => Err(Error::new(
+            Code::TooFewFiles,
+            format!("hephd may open {files} files at a time, and needs {FEWEST_FILES}"),
+            "ulimit -n 1024, or LimitNOFILE=1024 in its unit",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Without a replica there is a socket and nothing else.
@@ -131,6 +153,7 @@ fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
         file::make_private_folder(file::folder(&config.db))?;
     }
     file::check_place(&config.db)?;
+    file::check_access(&config.db)?;
     let lock = file::StoreLock::take(&config.db)?;
     // The store comes last: what is refused before it leaves none behind.
     let socket = rpc::server::bind(&config.socket)?;
@@ -142,9 +165,22 @@ fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
         })?),
         _ => None,
     };
-    let store = open_or_create(&config, &machine)
-        .inspect_err(|_| drop(std::fs::remove_file(&config.socket)))?;
+    let store = open_or_create(&config, &machine).map_err(|error| {
+        let _ = std::fs::remove_file(&config.socket);
+        of_store(&config.db, error)
+    })?;
     Ok((Bound { config, machine, store, socket, http }, lock))
+}
+
+/// The same failure, with the store's name, and that of whoever holds it.
+fn of_store(db: &Path, mut error: Error) -> Error {
+    let name = db.display().to_string();
+    if error.code == Code::StoreInUse && !error.message.contains(&name) {
+        error.message = format!("{name} is held by {}", file::holder(db));
+    } else if !error.message.contains(&name) {
+        error.message = format!("{name}: {}", error.message);
+    }
+    error
 }
 
 fn open_or_create(config: &Config, machine: &Machine) -> Result<Store> {
@@ -199,6 +235,7 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         let serving = hub::serve(listener, Arc::new(hub), stopping.clone());
         tasks.spawn(async { tokio::join!(serving, feed).0 });
     }
+    tasks.spawn(vigil::keep(Arc::clone(&replica), stopping.clone()));
     tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), stopping));
 
     announce(&config);

@@ -20,7 +20,7 @@
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
 //! - The daemon, behind the feature `daemon`: `store`, `replica`, `proxy`, `sync`,
-//!   `spoke`, `hub`, `daemon`. Without it the crate is what a client needs.
+//!   `spoke`, `hub`, `vigil`, `daemon`. Without it the crate is what a client needs.
 
 pub mod args;
 pub mod clock;
@@ -58,3 +58,5 @@ pub mod stopping;
 pub mod store;
 #[cfg(feature = "daemon")]
 pub mod sync;
+#[cfg(feature = "daemon")]
+pub mod vigil;

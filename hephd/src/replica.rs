@@ -74,13 +74,7 @@ impl Replica {
         job: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         // SQLite would go on writing to a file that nobody finds any more.
-        if !self.in_place() {
-            return Err(Error::new(
-                Code::StoreMissing,
-                format!("{} is no longer the store that is open", self.path.display()),
-                "put it back and restart; what was acknowledged before is in that file",
-            ));
-        }
+        self.check_in_place()?;
         self.writer.run(job).await
     }
 
@@ -117,9 +111,18 @@ impl Replica {
     }
 
     /// Whether the open file is still the one at its path.
-    #[must_use]
-    fn in_place(&self) -> bool {
-        self.identity.is_some() && file::identity(&self.path) == self.identity
+    ///
+    /// # Errors
+    /// `store_missing` when it is not.
+    pub fn check_in_place(&self) -> Result<()> {
+        if self.identity.is_some() && file::identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::StoreMissing,
+            format!("{} is no longer the store that is open", self.path.display()),
+            "put it back and restart; what was acknowledged before is in that file",
+        ))
     }
 
     /// The store's file.

@@ -13,7 +13,7 @@ declare -A packages=(
   [lint]='python3 python3-venv shellcheck'
   # The libraries are those of the compiler that macos-check unpacks.
   [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
-  [test]='curl dbus hyperfine libxml2-utils openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
+  [test]='caddy curl dbus faketime hyperfine iproute2 libxml2-utils nftables openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
   [api]='curl python3 python3-venv'
   [quickstart]='curl dbus passwd sqlite3 systemd'
 )

@@ -27,6 +27,8 @@
 mod bad_framing;
 mod bad_input;
 mod bad_request;
+mod bad_store;
+mod bad_surroundings;
 mod calls;
 mod cli_daemon;
 mod client_mode;

@@ -1,6 +1,7 @@
 //! The file that a store lives in: where it may lie ([`check_place`]), who
 //! holds it ([`StoreLock`]), how one comes into being ([`Nursery`]).
 
+mod access;
 mod lock;
 mod nursery;
 mod place;
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub use self::{
+    access::{check_access, holder},
     lock::StoreLock,
     nursery::{Nursery, clear_staging},
     place::{check_folder, check_place, refuse_sidecars},

@@ -19,6 +19,8 @@ pub struct Daemon {
     /// must turn into hephd, and not merely start it.
     pub wrapped_in: Vec<String>,
     running: Option<Running>,
+    /// How it ended last, by itself.
+    pub last_exit: Option<i32>,
 }
 
 impl Daemon {
@@ -44,7 +46,7 @@ impl Daemon {
         if !words.iter().any(|word| word == "--db") {
             words.extend(["--db".to_owned(), path("heph.db")]);
         }
-        Self { folder, words, wrapped_in: Vec::new(), running: None }
+        Self { folder, words, wrapped_in: Vec::new(), running: None, last_exit: None }
     }
 
     fn command(&self) -> Command {
@@ -77,7 +79,9 @@ impl Daemon {
         let mut running = Running { child, socket: self.path("hephd.sock") };
         let (mut answers, mut ended) = (false, false);
         wait_for("hephd to answer", || {
-            ended = running.child.try_wait().unwrap().is_some();
+            let exit = running.child.try_wait().unwrap();
+            ended = exit.is_some();
+            self.last_exit = exit.and_then(|status| status.code());
             let client = Client::connect(&running.socket, DEADLINE);
             answers =
                 client.is_ok_and(|mut client| client.call::<Value>("health", &Value::Null).is_ok());

@@ -14,12 +14,13 @@
 //! Each looks at the programs from outside. A check that has never been seen
 //! to fail proves nothing, so each has a planted fault beside it.
 
-mod daemon;
+mod crowd;
+pub mod daemon;
 mod disk;
 mod kills;
-mod ledger;
+pub mod ledger;
 mod namespaces;
 mod network;
 mod portal;
 mod proxy;
-mod wire;
+pub mod wire;
