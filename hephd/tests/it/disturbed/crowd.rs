@@ -33,13 +33,14 @@ fn first_words(n: usize) -> &'static str {
 
 /// Connects, and gives each a byte now and then, until told to stop. Whom the
 /// hub has had enough of comes again.
-fn be_a_crowd(port: u16, there: &AtomicBool, goes_on: &AtomicBool) {
+fn be_a_crowd(port: u16, size: usize, there: &AtomicBool, goes_on: &AtomicBool) {
     let come = |n: usize| {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let hub = (std::net::Ipv4Addr::LOCALHOST, port).into();
+        let mut socket = TcpStream::connect_timeout(&hub, Duration::from_secs(1)).ok()?;
         socket.write_all(first_words(n).as_bytes()).ok()?;
         Some(socket)
     };
-    let mut crowd: Vec<Option<TcpStream>> = (0..CROWD).map(come).collect();
+    let mut crowd: Vec<Option<TcpStream>> = (0..size).map(come).collect();
     there.store(true, Ordering::Release);
     while goes_on.load(Ordering::Relaxed) {
         for (n, socket) in crowd.iter_mut().enumerate() {
@@ -85,7 +86,7 @@ fn five_hundred_idle_and_slow_sockets_cost_honest_requests_nothing() {
     let (mut pusher, ledger) = (Pusher::new(port, &owner, 1), Ledger::default());
     times(port, &mut pusher, &ledger);
     let before = times(port, &mut pusher, &ledger);
-    let during = beside_a_crowd(port, || {
+    let during = beside_a_crowd(port, CROWD, || {
         let sockets = std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count();
         assert!(sockets > CROWD * 9 / 10, "only {sockets} of them are there");
         times(port, &mut pusher, &ledger)
@@ -95,10 +96,10 @@ fn five_hundred_idle_and_slow_sockets_cost_honest_requests_nothing() {
     assert_eq!(ledger.missing_in(&wire::pull_all(port)), Vec::<String>::new());
 }
 
-fn beside_a_crowd<T>(port: u16, honest: impl FnOnce() -> T) -> T {
+fn beside_a_crowd<T>(port: u16, size: usize, honest: impl FnOnce() -> T) -> T {
     let (there, goes_on) = (AtomicBool::new(false), AtomicBool::new(true));
     std::thread::scope(|scope| {
-        scope.spawn(|| be_a_crowd(port, &there, &goes_on));
+        scope.spawn(|| be_a_crowd(port, size, &there, &goes_on));
         crate::running::wait_for("the crowd", || there.load(Ordering::Acquire));
         let done = honest();
         goes_on.store(false, Ordering::Relaxed);
@@ -113,7 +114,7 @@ fn a_planted_fault_a_hub_without_room_is_seen() {
     let (mut hub, port) = Daemon::hub(&home);
     hub.wrapped_in = ["prlimit", "--nofile=100"].map(str::to_owned).to_vec();
     hub.start();
-    let in_time = beside_a_crowd(port, || {
+    let in_time = beside_a_crowd(port, 120, || {
         let (answer, answered) = std::sync::mpsc::channel();
         std::thread::spawn(move || answer.send(ask(port, "GET", "/sync/heads", "").map(|a| a.0)));
         matches!(answered.recv_timeout(Duration::from_secs(1)), Ok(Ok(200)))
