@@ -13,6 +13,7 @@ use std::fmt;
 pub enum Code {
     AuthFailed,
     ConfigInvalid,
+    ConflictChanged,
     CrashLoop,
     DiskFailed,
     FileFailed,
@@ -60,6 +61,7 @@ impl Code {
         match self {
             Self::AuthFailed => "auth_failed",
             Self::ConfigInvalid => "config_invalid",
+            Self::ConflictChanged => "conflict_changed",
             Self::CrashLoop => "crash_loop",
             Self::DiskFailed => "disk_failed",
             Self::FileFailed => "file_failed",
@@ -126,6 +128,7 @@ impl Code {
 pub const ALL: &[Code] = &[
     Code::AuthFailed,
     Code::ConfigInvalid,
+    Code::ConflictChanged,
     Code::CrashLoop,
     Code::DiskFailed,
     Code::FileFailed,

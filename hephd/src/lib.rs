@@ -15,7 +15,7 @@
 //! - Names: [`id`] (owners, origins, nodes), [`hlc`] (an op's id).
 //! - Outside: [`json`] (what counts as JSON).
 //! - Data: [`op`] (ops, chains, heads), [`merge`] (what they mean together),
-//!   [`node`] (what people see and change).
+//!   [`history`] (what they meant at any time), [`node`] (what people see and change).
 //! - Around it: [`args`] (every flag), [`config`] (what they mean), [`record`] (what a service was given),
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
@@ -26,6 +26,7 @@ pub mod args;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod history;
 pub mod hlc;
 pub mod id;
 pub mod json;

@@ -45,14 +45,16 @@ impl Entity {
         versions.insert(place, version);
     }
 
-    /// Takes a version away, which is current no longer.
-    pub fn remove(&mut self, field: &str, id: Hlc) {
-        if let Some(versions) = self.fields.get_mut(field) {
-            versions.retain(|version| version.id != id);
-            if versions.is_empty() {
-                self.fields.remove(field);
-            }
+    /// Takes a version away; whether it was there.
+    pub fn remove(&mut self, field: &str, id: Hlc) -> bool {
+        let Some(versions) = self.fields.get_mut(field) else { return false };
+        let before = versions.len();
+        versions.retain(|version| version.id != id);
+        let was_there = versions.len() < before;
+        if versions.is_empty() {
+            self.fields.remove(field);
         }
+        was_there
     }
 
     /// The value that is shown for a field.
@@ -100,14 +102,19 @@ impl Entity {
     #[must_use]
     pub fn hidden(&self) -> bool {
         let kept = self.versions(DELETED).iter().any(|version| !is_deletion(&version.value));
-        let mut covered = self.deletions().peekable();
-        if kept || covered.peek().is_none() {
+        if kept || self.deletions().next().is_none() {
             return false;
         }
-        let covered: BTreeSet<Hlc> = covered.flatten().collect();
-        (self.fields.iter())
-            .filter(|(name, _)| *name != DELETED)
-            .all(|(_, versions)| versions.iter().all(|v| covered.contains(&v.id)))
+        self.unseen_by_deletions().is_empty()
+    }
+
+    /// What was written to other fields and no deletion had seen.
+    #[must_use]
+    pub fn unseen_by_deletions(&self) -> Vec<(&str, &Version)> {
+        let covered: BTreeSet<Hlc> = self.deletions().flatten().collect();
+        let others = self.fields.iter().filter(|(name, _)| *name != DELETED);
+        let versions = others.flat_map(|(name, all)| all.iter().map(move |v| (name.as_str(), v)));
+        versions.filter(|(_, version)| !covered.contains(&version.id)).collect()
     }
 
     /// The value that a deletion written now has: all that it has seen.
@@ -125,6 +132,7 @@ impl Entity {
 
 /// A deletion's value is the list of what it had seen; anything else, such as
 /// `false`, keeps the node.
-fn is_deletion(value: &Value) -> bool {
+#[must_use]
+pub fn is_deletion(value: &Value) -> bool {
     value.is_array()
 }

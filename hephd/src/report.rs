@@ -2,7 +2,10 @@
 //! document for a script; an error becomes two lines, or the same document.
 //!
 //! Data goes to stdout, everything else to stderr. A broken pipe is silent.
-//! Colour is for terminals; the words are the same without.
+//! Colour is for terminals; the words are the same without. A list that may
+//! be long is printed as it comes, by [`stream`].
+
+pub mod stream;
 
 use std::{
     ffi::OsString,
@@ -127,7 +130,11 @@ pub fn finish(command: &str, style: Style, check: bool, ended: &Result<Report>) 
     };
     let printed =
         if style.json { print_json(command, check, ended) } else { print_text(style, ended) };
-    // Nobody reads on: that is no failure of ours.
+    after_printing(code, &printed)
+}
+
+/// Nobody reads on: that is no failure of ours.
+fn after_printing(code: u8, printed: &io::Result<()>) -> u8 {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => code.max(1),
         _ => code,
@@ -135,6 +142,12 @@ pub fn finish(command: &str, style: Style, check: bool, ended: &Result<Report>) 
 }
 
 fn print_json(command: &str, check: bool, ended: &Result<Report>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", Value::Object(document(command, check, ended)))?;
+    out.flush()
+}
+
+fn document(command: &str, check: bool, ended: &Result<Report>) -> Map<String, Value> {
     let mut document = Map::new();
     let mut put = |key: &str, value: Value| document.insert(key.to_owned(), value);
     put("schema_version", json!(1));
@@ -160,9 +173,7 @@ fn print_json(command: &str, check: bool, ended: &Result<Report>) -> io::Result<
             put("error", error_document(error));
         }
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", Value::Object(document))?;
-    out.flush()
+    document
 }
 
 fn error_document(error: &Error) -> Value {

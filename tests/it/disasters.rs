@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hephd::{id::EntityId, node::Node};
+use hephd::{id::EntityId, node::Page};
 use serde_json::{Value, json};
 
 use super::sandbox::{Sandbox, add_task, free_port};
@@ -31,8 +31,8 @@ fn sync(sandbox: &Sandbox) -> Value {
 }
 
 fn titles(sandbox: &Sandbox, socket: &str) -> Vec<String> {
-    let nodes: Vec<Node> =
-        sandbox.connect(socket).call("node.list", &json!({ "kind": "task" })).unwrap();
+    let page: Page = sandbox.connect(socket).call("node.list", &json!({ "kind": "task" })).unwrap();
+    let nodes = page.nodes;
     let mut ids: Vec<EntityId> = nodes.iter().map(|node| node.id.clone()).collect();
     ids.dedup();
     assert_eq!(ids.len(), nodes.len(), "nothing is there twice");

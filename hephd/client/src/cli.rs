@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 use hephd::{
     error::Result,
-    report::{self, Report},
+    report::{self, Report, stream::Stream},
 };
 
 use crate::{daemon, doc, everywhere::Everywhere, export, import, sync, task};
@@ -59,14 +59,16 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => return report::usage_failure(Cli::command(), &error),
     };
-    report::finish(cli.command.name(), cli.everywhere.style, false, &run(&cli))
+    let mut stream = Stream::new(cli.command.name(), cli.everywhere.style);
+    let ended = run(&cli, &mut stream);
+    stream.finish(false, &ended)
 }
 
-fn run(cli: &Cli) -> Result<Report> {
+fn run(cli: &Cli, stream: &mut Stream) -> Result<Report> {
     let everywhere = &cli.everywhere;
     match &cli.command {
-        Command::Task(command) => task::run(command, everywhere),
-        Command::Doc(command) => doc::run(command, everywhere),
+        Command::Task(command) => task::run(command, everywhere, stream),
+        Command::Doc(command) => doc::run(command, everywhere, stream),
         Command::Sync(args) => sync::run(args, everywhere),
         Command::Status => sync::line(everywhere),
         Command::Import(args) => import::run(args, everywhere),

@@ -11,17 +11,18 @@ use hephd::{
     clock::Entropy,
     error::{Code, Error, Result, file},
     id::EntityId,
-    node::{Change, Node},
+    node::{Change, Node, Wanted},
     op::MAX_OP_BYTES,
-    report::Report,
+    report::{Report, stream::Stream},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     everywhere::Everywhere,
+    listing::{self, Look},
     markdown::{self, Parsed},
     session::{SHORT, Session, short},
-    shown::{edited, hashed, in_conflict, shown, title, with_tags},
+    shown::{edited, hashed, in_conflict, shown, title},
     table::{Table, clean},
     tags::{self, Tags},
     weave::{Before, Targets, Weaver},
@@ -94,7 +95,7 @@ impl Command {
 ///
 /// # Errors
 /// `node_not_found`, `usage`, `value_too_large`; the daemon's.
-pub fn run(command: &Command, everywhere: &Everywhere) -> Result<Report> {
+pub fn run(command: &Command, everywhere: &Everywhere, stream: &mut Stream) -> Result<Report> {
     let text = match command {
         Command::Add { text, .. } | Command::Edit { text, .. } => text.read()?,
         _ => None,
@@ -104,7 +105,7 @@ pub fn run(command: &Command, everywhere: &Everywhere) -> Result<Report> {
         Command::Add { title, tags, .. } => {
             add(&mut session, title, &text.unwrap_or_default(), tags)
         }
-        Command::List { tag } => list(&mut session, tag.as_deref()),
+        Command::List { tag } => list(&mut session, tag.as_deref(), stream),
         Command::Show { id } => show(&mut session, id),
         Command::Edit { id, title, .. } => {
             edit(&mut session, id, title.as_deref(), text.as_deref())
@@ -184,22 +185,14 @@ fn meaning(
     Ok(changes)
 }
 
-fn list(session: &mut Session, tag: Option<&str>) -> Result<Report> {
-    let tag = tag.map(tags::name).transpose()?.map(|name| name.to_lowercase());
-    let tags = tags::by_node(session)?;
-    let tags_of = |doc: &Node| tags.get(&doc.id).map_or(&[][..], Vec::as_slice);
-    let has = |doc: &Node, tag: &String| tags_of(doc).iter().any(|t| t.to_lowercase() == *tag);
-    let mut docs = session.all("doc", false)?;
-    docs.retain(|doc| tag.as_ref().is_none_or(|tag| has(doc, tag)));
-    let mut table = Table::new(&["ID", "TITLE", "PATH", "TAGS"], 1);
-    for doc in &docs {
-        table.row([short(&doc.id), &doc.title, doc.text("path"), &hashed(tags_of(doc))]);
-    }
-    let data: Value = docs.iter().map(|doc| with_tags(doc, tags_of(doc))).collect();
-    let mut report = Report::new("listed", false, data);
-    report.warnings = in_conflict(&docs);
-    report.lines = if docs.is_empty() { vec!["no documents".to_owned()] } else { table.lines() };
-    Ok(report)
+fn list(session: &mut Session, tag: Option<&str>, stream: &mut Stream) -> Result<Report> {
+    let kind = Some("doc".to_owned());
+    let wanted = Wanted { kind, linked: tags::linked(session, tag)?, ..Wanted::default() };
+    let row = |doc: &Node, table: &mut Table| {
+        table.row([short(&doc.id), &doc.title, doc.text("path"), &hashed(&doc.tags)]);
+    };
+    let table = Table::new(&["ID", "TITLE", "PATH", "TAGS"], 1);
+    listing::nodes(session, &wanted, Look { table, row: &row, nothing: "no documents" }, stream)
 }
 
 fn show(session: &mut Session, given: &str) -> Result<Report> {

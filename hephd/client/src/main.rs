@@ -21,6 +21,7 @@ mod export;
 mod folder;
 mod front_matter;
 mod import;
+mod listing;
 mod markdown;
 mod place;
 mod progress;

@@ -171,6 +171,7 @@ mod tests {
             deleted: false,
             conflicts: 0,
             versions: BTreeMap::new(),
+            tags: Vec::new(),
         }
     }
 

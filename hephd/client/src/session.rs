@@ -8,14 +8,15 @@ use std::{
 
 use hephd::{
     error::{Code, Error, Result},
+    history::{Conflicts, History, Resolved},
+    hlc::Hlc,
     id::{EntityId, OwnerId},
-    node::{Change, Link, Node, Wanted, Written},
+    node::{Change, LinkCount, Links, Node, Page, Wanted, WantedLinks, Written},
     paths,
     record::{Record, Role},
     rpc::{client::Client, status::SyncStatus},
 };
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::table::clean;
 
@@ -31,19 +32,13 @@ const SHORT_ID: usize = 8;
 /// How much of an id is enough to ask with.
 const LEAST_PREFIX: usize = 4;
 
+/// How many of those that a person may have meant are shown.
+const SHOWN: usize = 10;
+
 /// An open connection.
 #[derive(Debug)]
 pub struct Session {
     client: Client,
-}
-
-/// The links at a node.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Links {
-    /// Those that start there.
-    pub from: Vec<Link>,
-    /// Those that lead there.
-    pub to: Vec<Link>,
 }
 
 impl Session {
@@ -88,20 +83,48 @@ impl Session {
         owner.parse().map_err(Error::internal)
     }
 
-    /// Nodes without their bodies, in the order of their titles.
+    /// A page of nodes without their bodies.
     ///
     /// # Errors
     /// The daemon's.
-    pub fn list(&mut self, wanted: &Wanted) -> Result<Vec<Node>> {
+    pub fn page(&mut self, wanted: &Wanted) -> Result<Page> {
         self.client.call("node.list", &json!(wanted))
     }
 
-    /// All nodes of a kind, deleted ones as well if they are asked for.
+    /// Does something with each page of the nodes that are wanted, and holds
+    /// one page at a time.
+    ///
+    /// # Errors
+    /// The daemon's; those of `each`.
+    pub fn each_page(
+        &mut self,
+        wanted: &Wanted,
+        mut each: impl FnMut(&mut Self, Vec<Node>) -> Result<()>,
+    ) -> Result<()> {
+        let mut wanted = wanted.clone();
+        loop {
+            let page = self.page(&wanted)?;
+            each(self, page.nodes)?;
+            match page.cursor {
+                Some(cursor) if page.more => wanted.after = Some(cursor),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// All nodes of a kind, in memory; deleted ones as well if they are asked
+    /// for.
     ///
     /// # Errors
     /// The daemon's.
     pub fn all(&mut self, kind: &str, deleted: bool) -> Result<Vec<Node>> {
-        self.list(&Wanted { kind: Some(kind.to_owned()), deleted, ..Wanted::default() })
+        let mut all = Vec::new();
+        let wanted = Wanted { kind: Some(kind.to_owned()), deleted, ..Wanted::default() };
+        self.each_page(&wanted, |_, nodes| {
+            all.extend(nodes);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// One node, whole.
@@ -112,12 +135,79 @@ impl Session {
         self.client.call("node.get", &json!({ "id": id }))
     }
 
-    /// The links at a node.
+    /// One node as it was when an op was the last one.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn get_until(&mut self, id: &EntityId, until: Hlc) -> Result<Option<Node>> {
+        self.client.call("node.get", &json!({ "id": id, "until": until }))
+    }
+
+    /// A page of what became of a node.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn history(&mut self, id: &EntityId, after: Option<Hlc>) -> Result<History> {
+        self.client.call("history", &json!({ "id": id, "after": after }))
+    }
+
+    /// A page of the conflicts.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn conflicts(&mut self, after: Option<&EntityId>, limit: usize) -> Result<Conflicts> {
+        self.client.call("conflicts.list", &json!({ "after": after, "limit": limit }))
+    }
+
+    /// Settles a conflict, if these versions are still the ones.
+    ///
+    /// # Errors
+    /// `conflict_changed`, `value_too_large`; the daemon's others.
+    pub fn resolve(
+        &mut self,
+        id: &EntityId,
+        field: &str,
+        value: &Value,
+        versions: &[Hlc],
+        changes: &[Change],
+    ) -> Result<Resolved> {
+        let answer = json!({ "id": id, "field": field, "value": value,
+                             "versions": versions, "changes": changes });
+        self.client.call("conflicts.resolve", &answer)
+    }
+
+    /// A page of the links at a node.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn links_page(&mut self, wanted: &WantedLinks) -> Result<Links> {
+        self.client.call("link.list", &json!(wanted))
+    }
+
+    /// All links at a node, in memory.
     ///
     /// # Errors
     /// The daemon's.
     pub fn links(&mut self, id: &EntityId) -> Result<Links> {
-        self.client.call("link.list", &json!({ "id": id }))
+        let mut links = Links::default();
+        let mut wanted = WantedLinks { id: id.clone(), kind: None, after: None, limit: None };
+        loop {
+            let page = self.links_page(&wanted)?;
+            links.from.extend(page.from);
+            links.to.extend(page.to);
+            match page.cursor {
+                Some(cursor) if page.more => wanted.after = Some(cursor),
+                _ => return Ok(links),
+            }
+        }
+    }
+
+    /// How many links there are at a node.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn link_count(&mut self, id: &EntityId) -> Result<LinkCount> {
+        self.client.call("link.count", &json!({ "id": id }))
     }
 
     /// Writes changes, all or none.
@@ -134,20 +224,31 @@ impl Session {
     /// `node_not_found`; `usage` for a beginning that is too short or that
     /// several ids have.
     pub fn find(&mut self, kind: &str, given: &str) -> Result<Node> {
-        let mut found = self.list(&Wanted {
-            kind: Some(kind.to_owned()),
-            id_prefix: Some(given.to_owned()),
-            ..Wanted::default()
-        })?;
-        if let Some(n) = found.iter().position(|node| node.id.as_str() == given) {
-            return Ok(found.swap_remove(n));
+        self.find_any(Some(kind), given, false)
+    }
+
+    /// The one node that a person means, whatever it is; also a deleted one
+    /// if they are asked for.
+    ///
+    /// # Errors
+    /// As [`Session::find`].
+    pub fn find_any(&mut self, kind: Option<&str>, given: &str, deleted: bool) -> Result<Node> {
+        let fits =
+            |node: &Node| kind.is_none_or(|kind| node.kind == kind) && (deleted || !node.deleted);
+        if let Ok(id) = given.parse()
+            && let Some(node) = self.get(&id)?.filter(fits)
+        {
+            return Ok(node);
         }
+        let list = format!("heph {} list", kind.unwrap_or("task"));
         if given.len() < LEAST_PREFIX {
             return Err(Error::usage(
                 format!("{given:?} is too short for an id"),
-                format!("give its first {LEAST_PREFIX} characters or more: heph {kind} list"),
+                format!("give its first {LEAST_PREFIX} characters or more: {list}"),
             ));
         }
+        let kind_only = kind.map(str::to_owned);
+        let mut found = self.begin_so(given, kind_only, deleted)?;
         match found.len() {
             0 => Err(self.not_found(kind, given)?),
             1 => Ok(found.swap_remove(0)),
@@ -155,20 +256,33 @@ impl Session {
         }
     }
 
-    fn not_found(&mut self, kind: &str, given: &str) -> Result<Error> {
-        let wanted = Wanted { id_prefix: Some(given.to_owned()), ..Wanted::default() };
-        let others = self.list(&wanted)?;
+    fn begin_so(&mut self, given: &str, kind: Option<String>, deleted: bool) -> Result<Vec<Node>> {
+        let id_prefix = Some(given.to_owned());
+        let wanted = Wanted { kind, id_prefix, deleted, limit: Some(SHOWN), ..Wanted::default() };
+        Ok(self.page(&wanted)?.nodes)
+    }
+
+    fn not_found(&mut self, kind: Option<&str>, given: &str) -> Result<Error> {
+        let others = self.begin_so(given, None, kind.is_some())?;
+        let what = kind.unwrap_or("node");
         let message = match others.as_slice() {
-            [other] => format!("{} is a {}, not a {kind}", short(&other.id), clean(&other.kind)),
-            _ => format!("there is no {kind} {given:?}"),
+            [other] if Some(&*other.kind) != kind => {
+                format!("{} is a {}, not a {what}", short(&other.id), clean(&other.kind))
+            }
+            [other] => format!("{} is deleted", short(&other.id)),
+            _ => format!("there is no {what} {given:?}"),
         };
-        let hint = format!("list what there is: heph {kind} list");
+        let hint = match kind {
+            Some(kind) => format!("list what there is: heph {kind} list"),
+            None => "list what there is: heph task list, heph doc list".to_owned(),
+        };
         Ok(Error::new(Code::NodeNotFound, message, hint))
     }
 }
 
 fn ambiguous(given: &str, found: &[Node]) -> Error {
-    let mut message = format!("{given:?} begins {} ids", found.len());
+    let many = if found.len() == SHOWN { "at least " } else { "" };
+    let mut message = format!("{given:?} begins {many}{} ids", found.len());
     for node in found {
         message.push_str(&format!("\n  {}  {}", node.id, clean(&node.title)));
     }

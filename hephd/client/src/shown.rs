@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::{
     session::{Session, short},
     table::clean,
-    tags,
 };
 
 /// `#home #garden`.
@@ -20,41 +19,61 @@ pub fn hashed(tags: &[String]) -> String {
     tags.iter().map(|tag| format!("#{tag}")).collect::<Vec<_>>().join(" ")
 }
 
-/// A node as scripts see it.
-#[must_use]
-pub fn with_tags(node: &Node, tags: &[String]) -> Value {
-    let mut value = json!(node);
-    value["tags"] = json!(tags);
-    value
-}
-
 /// A node as scripts see it, as it now is.
 ///
 /// # Errors
 /// The daemon's.
 pub fn shown(session: &mut Session, id: &EntityId) -> Result<Value> {
     let node = session.get(id)?.ok_or_else(|| Error::internal(format!("{id} went away")))?;
-    let tags = tags::by_node(session)?.remove(id).unwrap_or_default();
-    Ok(with_tags(&node, &tags))
+    Ok(json!(node))
 }
 
-/// What two devices changed without knowing of each other. Both values are
-/// kept until somebody writes over both.
+/// What two devices changed without knowing of each other, of all that is
+/// listed. The first few are named.
+#[derive(Debug, Default)]
+pub struct Torn {
+    named: Vec<Warning>,
+    others: usize,
+}
+
+/// How many conflicts a list names.
+const NAMED: usize = 10;
+
+impl Torn {
+    /// Some more of the list.
+    pub fn look<'a>(&mut self, nodes: impl IntoIterator<Item = &'a Node>) {
+        for node in nodes.into_iter().filter(|node| node.conflicts > 0) {
+            if self.named.len() < NAMED {
+                self.named.push(warning(node));
+            } else {
+                self.others += 1;
+            }
+        }
+    }
+
+    /// What there is to warn of.
+    #[must_use]
+    pub fn warnings(self) -> Vec<Warning> {
+        let others = (self.others > 0).then(|| {
+            let message = format!("{} more have two versions: heph conflicts", self.others);
+            Warning::new("conflict", message)
+        });
+        self.named.into_iter().chain(others).collect()
+    }
+}
+
+/// The same of a few nodes.
 #[must_use]
 pub fn in_conflict<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Warning> {
-    let torn = nodes.into_iter().filter(|node| node.conflicts > 0);
-    let warning = |node: &Node| {
-        let (id, kind) = (short(&node.id), &node.kind);
-        Warning::new(
-            "conflict",
-            format!(
-                "{id} {} has two versions: see both with heph {kind} show {id} --json; \
-                 an edit of the same field settles it",
-                clean(&node.title)
-            ),
-        )
-    };
-    torn.map(warning).collect()
+    let mut torn = Torn::default();
+    torn.look(nodes);
+    torn.warnings()
+}
+
+/// Both values are kept until somebody writes over both.
+fn warning(node: &Node) -> Warning {
+    let (id, title) = (short(&node.id), clean(&node.title));
+    Warning::new("conflict", format!("{id} {title} has two versions: see both with heph conflicts"))
 }
 
 /// How every `edit` ends.

@@ -16,12 +16,15 @@ pub struct Table {
     rows: Vec<Vec<String>>,
     /// The column that is cut where a terminal is too narrow.
     flexible: usize,
+    /// How wide the columns were that are printed already.
+    printed: Vec<usize>,
 }
 
 impl Table {
     /// A table without rows. The column `flexible` gives way first.
     pub fn new(heading: &[&str], flexible: usize) -> Self {
-        Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()], flexible }
+        let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
+        Self { rows: vec![heading], flexible, printed: Vec::new() }
     }
 
     /// Adds a row.
@@ -29,23 +32,32 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| clean(cell)).collect());
     }
 
-    /// The lines, cut to the terminal's width where there is a terminal.
-    /// Columns in which nothing stands are left out.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.lines_in(terminal_width())
+    /// The lines that were not taken yet, cut to the terminal's width where
+    /// there is a terminal. Columns in which nothing stands are left out. A
+    /// long table is printed part by part: its columns only ever grow wider.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        self.take_lines_in(terminal_width())
     }
 
-    fn lines_in(&self, room: Option<usize>) -> Vec<String> {
-        let widths = self.widths(room);
-        self.rows.iter().map(|row| line(row, &widths)).collect()
+    fn take_lines_in(&mut self, room: Option<usize>) -> Vec<String> {
+        let is_first = self.printed.is_empty();
+        let mut widths = self.widths(room);
+        for (width, printed) in widths.iter_mut().zip(&self.printed) {
+            *width = (*width).max(*printed);
+        }
+        let rows = self.rows.iter().skip(usize::from(!is_first));
+        let lines = rows.map(|row| line(row, &widths)).collect();
+        self.rows.truncate(1);
+        self.printed = widths;
+        lines
     }
 
     fn widths(&self, room: Option<usize>) -> Vec<usize> {
         let columns = self.rows.first().map_or(0, Vec::len);
         let mut widths: Vec<usize> = (0..columns).map(|n| self.width(n)).collect();
         let used = widths.iter().filter(|width| **width > 0);
-        let whole: usize = used.map(|width| width + GAP.len()).sum::<usize>() - GAP.len();
+        let whole: usize =
+            used.map(|width| width + GAP.len()).sum::<usize>().saturating_sub(GAP.len());
         if let (Some(room), Some(width)) = (room, widths.get_mut(self.flexible)) {
             let least = (*width).min(self.rows[0][self.flexible].width().max(8));
             *width = width.saturating_sub(whole.saturating_sub(room)).max(least);
@@ -135,8 +147,20 @@ mod tests {
     fn a_title_gives_way_where_the_terminal_is_narrow() {
         let mut table = Table::new(&["ID", "DUE", "TITLE"], 2);
         table.row(["1a2b3c4d", "", "カタカナ and a rather long title"]);
-        assert_eq!(table.lines_in(Some(24)), ["ID        TITLE", "1a2b3c4d  カタカナ and …"]);
-        assert!(table.lines_in(None)[1].ends_with("long title"));
+        assert_eq!(table.take_lines_in(Some(24)), ["ID        TITLE", "1a2b3c4d  カタカナ and …"]);
+        table.row(["1a2b3c4d", "", "and a rather long title"]);
+        assert!(table.take_lines_in(None)[0].ends_with("long title"));
+    }
+
+    #[test]
+    fn a_long_table_is_printed_in_parts() {
+        let mut table = Table::new(&["ID", "TITLE"], 1);
+        table.row(["1", "a longer one"]);
+        assert_eq!(table.take_lines_in(None), ["ID  TITLE", "1   a longer one"]);
+        table.row(["2", "b"]);
+        table.row(["3333", "c"]);
+        assert_eq!(table.take_lines_in(None), ["2     b", "3333  c"]);
+        assert!(table.take_lines_in(None).is_empty());
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! from its name in small letters, so that `Home` and `home` are one tag, on
 //! every device of the owner.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use hephd::{
     error::{Error, Result},
     id::{EntityId, OwnerId},
-    node::{Change, Link, Node, TAGGED},
+    node::{Change, Link, Linked, Node, TAGGED},
 };
 use serde_json::{Value, json};
 
@@ -57,6 +57,16 @@ pub fn tagged(node: &EntityId, tag: &EntityId) -> Link {
     Link { from: node.clone(), to: tag.clone(), kind: TAGGED.to_owned() }
 }
 
+/// The condition to have a tag, where one is named.
+///
+/// # Errors
+/// `usage` for what is no name; the daemon's.
+pub fn linked(session: &mut Session, tag: Option<&str>) -> Result<Option<Linked>> {
+    let Some(tag) = tag else { return Ok(None) };
+    let to = tag_id(&session.owner()?, &name(tag)?);
+    Ok(Some(Linked { kind: TAGGED.to_owned(), to }))
+}
+
 /// A change that gives a node values.
 #[must_use]
 pub fn set(id: &EntityId, values: Value) -> Change {
@@ -65,22 +75,6 @@ pub fn set(id: &EntityId, values: Value) -> Change {
         _ => serde_json::Map::new(),
     };
     Change::Node { id: Some(id.clone()), set, deleted: None }
-}
-
-/// The names of the tags on every node that has any, in the order of the
-/// alphabet.
-///
-/// # Errors
-/// The daemon's.
-pub fn by_node(session: &mut Session) -> Result<BTreeMap<EntityId, Vec<String>>> {
-    let mut names: BTreeMap<EntityId, Vec<String>> = BTreeMap::new();
-    for tag in session.all("tag", false)? {
-        let links = session.links(&tag.id)?.to;
-        for link in links.into_iter().filter(|link| link.kind == TAGGED) {
-            names.entry(link.from).or_default().push(tag.title.clone());
-        }
-    }
-    Ok(names)
 }
 
 /// A tag as people write it, `#home` or `home`.

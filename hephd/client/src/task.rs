@@ -5,16 +5,17 @@ use hephd::{
     clock::Entropy,
     error::Result,
     id::EntityId,
-    node::{LINE_OF, Node},
-    report::Report,
+    node::{LINE_OF, Node, Order, Wanted},
+    report::{Report, stream::Stream},
 };
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use crate::{
     everywhere::Everywhere,
+    listing::{self, Look},
     session::{SHORT, Session, short},
-    shown::{edited, hashed, in_conflict, shown, title, with_tags},
+    shown::{edited, hashed, in_conflict, shown, title},
     table::{Table, clean, clean_lines},
     tags::{self, Tags},
 };
@@ -107,13 +108,13 @@ fn due_or_none(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// `node_not_found`, `usage`; the daemon's.
-pub fn run(command: &Command, everywhere: &Everywhere) -> Result<Report> {
+pub fn run(command: &Command, everywhere: &Everywhere, stream: &mut Stream) -> Result<Report> {
     let mut session = Session::open(everywhere.socket.as_deref(), SHORT)?;
     match command {
         Command::Add { title, note, due, tags } => {
             add(&mut session, title, note.as_deref(), due.as_deref(), tags)
         }
-        Command::List { all, tag } => list(&mut session, *all, tag.as_deref()),
+        Command::List { all, tag } => list(&mut session, *all, tag.as_deref(), stream),
         Command::Show { id } => show(&mut session, id),
         Command::Edit { id, title, note, due } => {
             edit(&mut session, id, [("title", title), ("note", note), ("due", due)])
@@ -148,40 +149,34 @@ fn add(
     Ok(Report::new("added", true, shown(session, &id)?).line(line))
 }
 
-fn list(session: &mut Session, all: bool, tag: Option<&str>) -> Result<Report> {
-    let tag = tag.map(tags::name).transpose()?.map(|name| name.to_lowercase());
-    let mut tasks = session.all("task", false)?;
-    let tags = tags::by_node(session)?;
-    let tags_of = |task: &Node| tags.get(&task.id).map_or(&[][..], Vec::as_slice);
-    let has = |task: &Node, tag: &String| tags_of(task).iter().any(|t| t.to_lowercase() == *tag);
-    tasks.retain(|task| all || !task.done());
-    tasks.retain(|task| tag.as_ref().is_none_or(|tag| has(task, tag)));
-    tasks.sort_by_cached_key(|task| (task.done(), task.text("due").is_empty(), order(task)));
-    let mut table = Table::new(&["ID", "DONE", "DUE", "TITLE", "TAGS"], 3);
-    for task in &tasks {
-        let done = if task.done() { "✓" } else { "" };
-        let tags = hashed(tags_of(task));
-        table.row([short(&task.id), done, task.text("due"), &task.title, &tags]);
-    }
-    let data = tasks.iter().map(|task| with_tags(task, tags_of(task)));
-    let mut report = Report::new("listed", false, data.collect());
-    report.warnings = in_conflict(&tasks);
-    report.lines = match (tasks.is_empty(), all || tag.is_some()) {
-        (false, _) => table.lines(),
-        (true, true) => vec!["no such tasks".to_owned()],
-        (true, false) => vec!["no open tasks".to_owned()],
+fn list(
+    session: &mut Session,
+    all: bool,
+    tag: Option<&str>,
+    stream: &mut Stream,
+) -> Result<Report> {
+    let wanted = Wanted {
+        kind: Some("task".to_owned()),
+        done: (!all).then_some(false),
+        linked: tags::linked(session, tag)?,
+        order: Order::Due,
+        ..Wanted::default()
     };
-    Ok(report)
-}
-
-fn order(task: &Node) -> (String, String, EntityId) {
-    (task.text("due").to_owned(), task.title.to_lowercase(), task.id.clone())
+    let row = |task: &Node, table: &mut Table| {
+        let done = if task.done() { "✓" } else { "" };
+        table.row([short(&task.id), done, task.text("due"), &task.title, &hashed(&task.tags)]);
+    };
+    let look = Look {
+        table: Table::new(&["ID", "DONE", "DUE", "TITLE", "TAGS"], 3),
+        row: &row,
+        nothing: if all || tag.is_some() { "no such tasks" } else { "no open tasks" },
+    };
+    listing::nodes(session, &wanted, look, stream)
 }
 
 fn show(session: &mut Session, given: &str) -> Result<Report> {
     let task = session.find("task", given)?;
     let data = shown(session, &task.id)?;
-    let tags = tags::by_node(session)?.remove(&task.id).unwrap_or_default();
     let mut lines = vec![clean(&task.title)];
     let mut row = |name: &str, text: &str| {
         if !text.is_empty() {
@@ -191,7 +186,7 @@ fn show(session: &mut Session, given: &str) -> Result<Report> {
     row("id", task.id.as_str());
     row("state", if task.done() { "done" } else { "open" });
     row("due", task.text("due"));
-    row("tags", &hashed(&tags));
+    row("tags", &hashed(&task.tags));
     row("line of", &line_of(session, &task.id)?);
     row("written", &task.updated);
     let note = clean_lines(task.text("note"));

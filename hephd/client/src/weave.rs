@@ -11,13 +11,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use hephd::{
     error::Result,
     id::{EntityId, OwnerId},
-    node::{Change, LINE_OF, Link, Node, WIKI},
+    node::{Change, LINE_OF, Link, Links, Node, WIKI},
 };
 use serde_json::json;
 
 use crate::{
     markdown::{Parsed, TaskBox},
-    session::{Links, Session},
+    session::Session,
     tags::{self, Tags, tag_id, tagged},
     wiki::{self, Index},
 };
@@ -37,7 +37,6 @@ pub struct Weaver {
     owner: OwnerId,
     tags: Tags,
     tasks: HashMap<EntityId, Node>,
-    tagged: HashSet<EntityId>,
 }
 
 impl Weaver {
@@ -51,7 +50,6 @@ impl Weaver {
             owner: session.owner()?,
             tags: Tags::load(session)?,
             tasks: tasks.into_iter().map(|task| (task.id.clone(), task)).collect(),
-            tagged: tags::by_node(session)?.into_keys().collect(),
         })
     }
 
@@ -136,7 +134,7 @@ impl Weaver {
         };
         let more = !task.text("note").is_empty() || !task.text("due").is_empty();
         let mut changes = vec![Change::Link { link: line_of(&id, doc), deleted: true }];
-        if !more && !self.tagged.contains(&id) {
+        if !more && task.tags.is_empty() {
             let set = serde_json::Map::new();
             changes.push(Change::Node { id: Some(id), set, deleted: Some(true) });
         }

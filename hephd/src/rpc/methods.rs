@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     clock::rfc3339,
     error::{Code, Error, Result},
-    id::EntityId,
-    node::{Change, Wanted},
+    id::{EntityId, OwnerId},
+    node::{Change, Wanted, WantedLinks},
     op::Heads,
     replica::Replica,
     spoke::{Spoke, SyncHealth},
@@ -58,29 +58,35 @@ impl Daemon {
                 Ok(json!(self.sync_status().await?))
             }
             "node.write" => self.write(read_params(params)?).await,
-            "node.get" => {
-                let IdParams { id } = read_params(params)?;
-                let owner = self.replica.owner().await?;
-                Ok(json!(self.replica.read(move |store| store.node(&owner, &id)).await?))
-            }
+            "node.get" => self.get(read_params(params)?).await,
             "node.list" => {
                 let wanted: Wanted = read_params(params)?;
-                let owner = self.replica.owner().await?;
-                Ok(json!(self.replica.read(move |store| store.nodes(&owner, &wanted)).await?))
+                self.show(move |store, owner| store.page(owner, &wanted)).await
             }
             "link.list" => {
-                let IdParams { id } = read_params(params)?;
-                let owner = self.replica.owner().await?;
-                let links = self.replica.read(move |store| {
-                    Ok(json!({ "from": store.links_from(&owner, &id)?,
-                               "to": store.links_to(&owner, &id)? }))
-                });
-                Ok(links.await?)
+                let wanted: WantedLinks = read_params(params)?;
+                self.show(move |store, owner| store.links_page(owner, &wanted)).await
             }
+            "link.count" => {
+                let IdParams { id } = read_params(params)?;
+                self.show(move |store, owner| store.link_count(owner, &id)).await
+            }
+            "history" => self.history(read_params(params)?).await,
+            "conflicts.list" => self.conflicts(read_params(params)?).await,
+            "conflicts.resolve" => self.resolve(read_params(params)?).await,
             _ => {
                 Err(RpcError::protocol(METHOD_NOT_FOUND, format!("there is no method {method:?}")))
             }
         }
+    }
+
+    /// Answers with what a reader of the store finds.
+    pub(super) async fn show<T: Serialize + Send + 'static>(
+        &self,
+        find: impl FnOnce(&Store, &OwnerId) -> Result<T> + Send + 'static,
+    ) -> Result<Value, RpcError> {
+        let owner = self.replica.owner().await?;
+        Ok(json!(self.replica.read(move |store| find(store, &owner)).await?))
     }
 
     async fn write(&self, WriteParams { changes }: WriteParams) -> Result<Value, RpcError> {

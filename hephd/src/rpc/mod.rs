@@ -7,6 +7,8 @@ pub mod client;
 #[cfg(feature = "daemon")]
 pub mod methods;
 #[cfg(feature = "daemon")]
+mod past;
+#[cfg(feature = "daemon")]
 pub mod server;
 pub mod status;
 

@@ -12,10 +12,12 @@
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
 //! - `query`: what there is to see
+//! - `history`: what became of a node, and what it was
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
 pub mod file;
 pub mod fork;
+pub mod history;
 mod intake;
 pub mod oplog;
 pub mod proof;

@@ -1,8 +1,10 @@
-//! What there is to see.
+//! What there is to see, page by page: a list never holds more than a page,
+//! and a page goes on behind a place in the list's own order, so nothing is
+//! passed over or told twice because of what was written meanwhile elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, params, params_from_iter, types::Value as Sql};
 use serde_json::{Map, Value};
 
 use super::{Store, damaged, state};
@@ -10,9 +12,26 @@ use crate::{
     clock::rfc3339,
     error::Result,
     id::{EntityId, OwnerId},
-    node::{Link, Node, Wanted},
+    node::{
+        End, Link, LinkCount, LinkPlace, Linked, Links, Node, Order, Page, Place, TAGGED, Wanted,
+        WantedLinks,
+    },
     op::Target,
 };
+
+/// At most this many nodes or links in one page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// At most this many bytes of fields in one page, unless a single node has
+/// more: pages always get on.
+const MAX_PAGE_BYTES: usize = 1 << 20;
+
+/// The columns of a listed node. `done` and `due` are told as the index
+/// `nodes_by_due` has them.
+const LISTED: &str = "id, kind, title, fields, updated, hidden, conflicts";
+const DONE: &str = "coalesce(json_type(fields, '$.done') = 'true', 0)";
+const DUE: &str = "coalesce(nullif(CASE json_type(fields, '$.due') WHEN 'text'
+    THEN json_extract(fields, '$.due') END, ''), '~')";
 
 impl Store {
     /// One node, whole, also a deleted one; none that was never written.
@@ -21,45 +40,172 @@ impl Store {
     /// SQLite's; `store_corrupt`.
     pub fn node(&self, owner: &OwnerId, id: &EntityId) -> Result<Option<Node>> {
         let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
-        let text = |field| entity.shown(field).and_then(Value::as_str).unwrap_or_default();
-        if text("kind").is_empty() {
-            return Ok(None);
-        }
-        let conflicts = entity.conflicts();
-        let versions: BTreeMap<_, _> =
-            conflicts.iter().map(|f| ((*f).to_owned(), entity.versions(f).to_vec())).collect();
-        let fields = entity.shown_fields().map(|(name, value)| (name.to_owned(), value.clone()));
-        Ok(Some(Node {
-            id: id.clone(),
-            kind: text("kind").to_owned(),
-            title: text("title").to_owned(),
-            fields: fields.collect(),
-            updated: rfc3339(entity.updated_ms()),
-            deleted: entity.hidden(),
-            conflicts: conflicts.len() as u64,
-            versions,
-        }))
+        Ok(Node::of(id, &entity))
     }
 
-    /// Nodes without their bodies, in the order of their titles.
+    /// All nodes that are wanted, without their bodies, in memory.
     ///
     /// # Errors
     /// SQLite's; `store_corrupt`.
     pub fn nodes(&self, owner: &OwnerId, wanted: &Wanted) -> Result<Vec<Node>> {
-        let mut read = self.conn.prepare_cached(
-            "SELECT id, kind, title, fields, updated, hidden, conflicts FROM nodes
-             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND kind IS NOT NULL
-               AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR path = ?3)
-               AND (?4 IS NULL OR substr(id, 1, length(?4)) = ?4) AND (?5 OR NOT hidden)
-             ORDER BY title, id",
-        )?;
-        let Wanted { kind, path, id_prefix, deleted } = wanted;
-        let mut rows = read.query(params![owner.as_str(), kind, path, id_prefix, deleted])?;
-        let mut nodes = Vec::new();
-        while let Some(row) = rows.next()? {
-            nodes.push(listed(row)?);
+        Ok(self.select(owner, wanted, usize::MAX, usize::MAX)?.nodes)
+    }
+
+    /// A page of the nodes that are wanted, without their bodies and with
+    /// their tags.
+    ///
+    /// # Errors
+    /// SQLite's; `store_corrupt`.
+    pub fn page(&self, owner: &OwnerId, wanted: &Wanted) -> Result<Page> {
+        let limit = wanted.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+        let mut page = self.select(owner, wanted, limit, MAX_PAGE_BYTES)?;
+        for node in &mut page.nodes {
+            node.tags = self.tags_of(owner, &node.id)?;
         }
-        Ok(nodes)
+        Ok(page)
+    }
+
+    fn select(
+        &self,
+        owner: &OwnerId,
+        wanted: &Wanted,
+        limit: usize,
+        most_bytes: usize,
+    ) -> Result<Page> {
+        let asked = Asked::new(owner, wanted);
+        let mut read = self.conn.prepare_cached(&asked.sql)?;
+        let mut rows = read.query(params_from_iter(asked.values))?;
+        let (mut page, mut bytes) = (Page::default(), 0);
+        while let Some(row) = rows.next()? {
+            bytes += row.get_ref(3)?.as_str().map_or(0, str::len);
+            if page.nodes.len() == limit || (bytes > most_bytes && !page.nodes.is_empty()) {
+                page.more = true;
+                break;
+            }
+            page.nodes.push(listed(row)?);
+        }
+        page.cursor = page.nodes.last().map(Place::after);
+        Ok(page)
+    }
+
+    /// The names of a node's tags. The links decide: a tag that was renamed
+    /// or deleted elsewhere meanwhile is still told.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn tags_of(&self, owner: &OwnerId, id: &EntityId) -> Result<Vec<String>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT t.title FROM links l JOIN nodes t ON t.owner = l.owner AND t.id = l.target
+             WHERE l.owner = (SELECT n FROM owners WHERE id = ?1) AND l.source = ?2 AND l.kind = ?3 AND NOT l.hidden
+               AND t.title IS NOT NULL ORDER BY t.title",
+        )?;
+        let names = read.query_map([owner.as_str(), id.as_str(), TAGGED], |row| row.get(0))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// A page of the links at a node.
+    ///
+    /// # Errors
+    /// SQLite's; `store_corrupt`.
+    pub fn links_page(&self, owner: &OwnerId, wanted: &WantedLinks) -> Result<Links> {
+        let limit = wanted.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+        let mut page = Links::default();
+        let passed = wanted.after.as_ref().map(|place| place.end);
+        if passed != Some(End::To) {
+            self.add_links(owner, wanted, End::From, limit, &mut page)?;
+        }
+        if !page.more {
+            self.add_links(owner, wanted, End::To, limit, &mut page)?;
+        }
+        Ok(page)
+    }
+
+    fn add_links(
+        &self,
+        owner: &OwnerId,
+        wanted: &WantedLinks,
+        end: End,
+        limit: usize,
+        page: &mut Links,
+    ) -> Result<()> {
+        let column = if end == End::From { "source" } else { "target" };
+        let mut read = self.conn.prepare_cached(&format!(
+            "SELECT source, target, kind, id FROM links
+             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND {column} = ?2 AND NOT hidden AND (?3 IS NULL OR kind = ?3)
+               AND (kind, id) > (?4, ?5) ORDER BY kind, id"
+        ))?;
+        let after = wanted.after.as_ref().filter(|place| place.end == end);
+        let (kind, id) = after.map_or(("", ""), |place| (&*place.kind, place.id.as_str()));
+        let at = wanted.id.as_str();
+        let mut rows = read.query(params![owner.as_str(), at, wanted.kind, kind, id])?;
+        while let Some(row) = rows.next()? {
+            if page.from.len() + page.to.len() == limit {
+                page.more = true;
+                return Ok(());
+            }
+            let link = Link { from: entity_id(row, 0)?, to: entity_id(row, 1)?, kind: row.get(2)? };
+            page.cursor = Some(LinkPlace { end, kind: link.kind.clone(), id: entity_id(row, 3)? });
+            if end == End::From { &mut page.from } else { &mut page.to }.push(link);
+        }
+        Ok(())
+    }
+
+    /// How many links there are at a node.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn link_count(&self, owner: &OwnerId, id: &EntityId) -> Result<LinkCount> {
+        let count = |column: &str| -> Result<BTreeMap<String, u64>> {
+            let mut read = self.conn.prepare_cached(&format!(
+                "SELECT kind, count(*) FROM links
+                 WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND {column} = ?2 AND NOT hidden GROUP BY kind"
+            ))?;
+            let rows = read
+                .query_map([owner.as_str(), id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        };
+        Ok(LinkCount { from: count("source")?, to: count("target")? })
+    }
+
+    /// The links that start at a node or once did.
+    ///
+    /// # Errors
+    /// SQLite's; `store_corrupt`.
+    pub fn links_ever_from(&self, owner: &OwnerId, id: &EntityId) -> Result<BTreeSet<Link>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT source, target, kind FROM links WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND source = ?2",
+        )?;
+        let mut rows = read.query([owner.as_str(), id.as_str()])?;
+        let mut links = BTreeSet::new();
+        while let Some(row) = rows.next()? {
+            let (from, to, kind) = (entity_id(row, 0)?, entity_id(row, 1)?, row.get(2)?);
+            links.insert(Link { from, to, kind });
+        }
+        Ok(links)
+    }
+
+    /// The nodes behind `after` with a field that has more than one value, in
+    /// the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// SQLite's; `store_corrupt`.
+    pub fn in_conflict(
+        &self,
+        owner: &OwnerId,
+        after: Option<&EntityId>,
+        limit: usize,
+    ) -> Result<Vec<EntityId>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT id FROM nodes WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND conflicts > 0 AND NOT hidden AND id > ?2
+             ORDER BY id LIMIT ?3",
+        )?;
+        let after = after.map_or("", EntityId::as_str);
+        let mut rows = read.query(params![owner.as_str(), after, limit])?;
+        let mut ids = Vec::new();
+        while let Some(row) = rows.next()? {
+            ids.push(entity_id(row, 0)?);
+        }
+        Ok(ids)
     }
 
     /// The links of a kind that start at a node.
@@ -95,17 +241,106 @@ impl Store {
         Ok(links)
     }
 
-    /// How many nodes have a field with more than one value.
+    /// How many nodes have a field with more than one value. What is deleted
+    /// was deleted in the knowledge of all of them.
     ///
     /// # Errors
     /// SQLite's.
     pub fn conflicts(&self, owner: &OwnerId) -> Result<u64> {
         let mut count = self.conn.prepare_cached(
-            "SELECT count(*) FROM nodes
-             WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND conflicts > 0",
+            "SELECT count(*) FROM nodes WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND conflicts > 0 AND NOT hidden",
         )?;
         Ok(count.query_row([owner.as_str()], |row| row.get(0))?)
     }
+}
+
+/// A question, with only those conditions that it has: each then finds the
+/// index that serves it.
+struct Asked {
+    sql: String,
+    values: Vec<Sql>,
+}
+
+impl Asked {
+    fn new(owner: &OwnerId, wanted: &Wanted) -> Self {
+        let sql = format!(
+            "SELECT {LISTED} FROM nodes WHERE owner = (SELECT n FROM owners WHERE id = ?)
+             AND kind IS NOT NULL"
+        );
+        let mut asked = Self { sql, values: vec![text(owner.as_str())] };
+        if let Some(kind) = &wanted.kind {
+            asked.and("kind = ?", [text(kind)]);
+        }
+        if let Some(path) = &wanted.path {
+            asked.and("path = ?", [text(path)]);
+        }
+        if let Some(prefix) = &wanted.id_prefix {
+            // '~' comes after whatever an id may have.
+            asked.and("id BETWEEN ? AND ? || '~'", [text(prefix), text(prefix)]);
+        }
+        if !wanted.deleted {
+            asked.and("hidden = 0", []);
+        }
+        if let Some(done) = wanted.done {
+            asked.and(&format!("{DONE} = ?"), [Sql::Integer(done.into())]);
+        }
+        asked.and_links(wanted);
+        asked.and_order(wanted);
+        asked
+    }
+
+    fn and<const N: usize>(&mut self, condition: &str, values: [Sql; N]) {
+        self.sql.push_str(&format!(" AND {condition}"));
+        self.values.extend(values);
+    }
+
+    fn and_links(&mut self, wanted: &Wanted) {
+        // Looked up node by node: a tag may be on more than fits in memory.
+        let links = "EXISTS (SELECT 1 FROM links l WHERE l.owner = nodes.owner
+            AND l.source = nodes.id AND NOT l.hidden AND l.kind = ?";
+        if let Some(Linked { kind, to }) = &wanted.linked {
+            self.and(&format!("{links} AND l.target = ?)"), [text(kind), text(to.as_str())]);
+        }
+        if let Some(kind) = &wanted.unlinked {
+            self.and(&format!("NOT {links})"), [text(kind)]);
+        }
+    }
+
+    /// Keys that a condition holds fast already are left out, so that the
+    /// rest of an index can be gone along.
+    fn and_order(&mut self, wanted: &Wanted) {
+        let due = wanted.order == Order::Due;
+        if due && wanted.kind.as_deref() == Some("task") {
+            // Said in the words of the index.
+            self.and("kind = 'task'", []);
+        }
+        let after = wanted.after.as_ref();
+        let flag = |is_so: fn(&Place) -> bool| after.map(|place| Sql::Integer(is_so(place).into()));
+        let due_key = |place: &Place| if place.due.is_empty() { "~" } else { &*place.due }.into();
+        let keys = [
+            ("hidden", wanted.deleted, flag(|place| place.deleted)),
+            (DONE, due && wanted.done.is_none(), flag(|place| place.done)),
+            (DUE, due, after.map(due_key).map(Sql::Text)),
+            ("title", true, after.map(|place| text(&place.title))),
+            ("id", true, after.map(|place| text(place.id.as_str()))),
+        ];
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (name, _, value) in keys.into_iter().filter(|(_, varies, _)| *varies) {
+            names.push(name);
+            values.extend(value);
+        }
+        let names = names.join(", ");
+        if !values.is_empty() {
+            let marks = vec!["?"; values.len()].join(", ");
+            self.sql.push_str(&format!(" AND ({names}) > ({marks})"));
+            self.values.extend(values);
+        }
+        self.sql.push_str(&format!(" ORDER BY {names}"));
+    }
+}
+
+fn text(text: &str) -> Sql {
+    Sql::Text(text.to_owned())
 }
 
 fn listed(row: &Row<'_>) -> Result<Node> {
@@ -121,6 +356,7 @@ fn listed(row: &Row<'_>) -> Result<Node> {
         deleted: row.get(5)?,
         conflicts: row.get(6)?,
         versions: BTreeMap::new(),
+        tags: Vec::new(),
     })
 }
 

@@ -94,6 +94,11 @@ const TABLES: &str = "
         PRIMARY KEY (owner, id)
     ) WITHOUT ROWID;
     CREATE INDEX nodes_by_kind ON nodes (owner, kind, hidden, title);
+    -- As `query` tells what is done and when it is due.
+    CREATE INDEX nodes_by_due ON nodes (owner, kind, hidden,
+        coalesce(json_type(fields, '$.done') = 'true', 0),
+        coalesce(nullif(CASE json_type(fields, '$.due') WHEN 'text'
+            THEN json_extract(fields, '$.due') END, ''), '~'), title) WHERE kind = 'task';
     CREATE INDEX nodes_by_path ON nodes (owner, path) WHERE path IS NOT NULL;
     CREATE INDEX nodes_in_conflict ON nodes (owner) WHERE conflicts > 0;
 

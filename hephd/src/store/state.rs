@@ -131,7 +131,7 @@ fn refresh_node(conn: &Connection, owner: i64, id: &EntityId, node: &Entity) -> 
         owner,
         id.as_str(),
         text("kind"),
-        text("title"),
+        text("title").unwrap_or_default(),
         text("path"),
         Value::Object(fields).to_string(),
         node.updated_ms(),

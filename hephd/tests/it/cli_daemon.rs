@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use hephd::node::Page;
 use serde_json::{Value, json};
 
 use super::running::{DEADLINE, Home, add_task, free_port, get, wait_for};
@@ -61,8 +62,8 @@ fn what_was_acknowledged_is_there_after_a_kill() {
         device.child.wait().unwrap();
     }
     let device = home.start(&["--mode", "local"]);
-    let tasks: Vec<Value> = device.client().call("node.list", &json!({ "kind": "task" })).unwrap();
-    assert_eq!(tasks.len(), 100);
+    let tasks: Page = device.client().call("node.list", &json!({ "kind": "task" })).unwrap();
+    assert_eq!(tasks.nodes.len(), 100);
 }
 
 #[test]
@@ -163,9 +164,8 @@ fn a_new_device_waits_for_its_hub_and_then_has_everything() {
     add_task(&mut device.client(), "on the device").unwrap();
     wait_for("a local write to be pushed at once", || status()["unsent_ops"] == 0);
     let titles = |daemon: &super::running::Running| -> Vec<Value> {
-        let tasks: Vec<Value> =
-            daemon.client().call("node.list", &json!({ "kind": "task" })).unwrap();
-        tasks.into_iter().map(|task| task["title"].clone()).collect()
+        let tasks: Page = daemon.client().call("node.list", &json!({ "kind": "task" })).unwrap();
+        tasks.nodes.into_iter().map(|task| json!(task.title)).collect()
     };
     assert_eq!(titles(&hub), titles(&device));
 
@@ -195,9 +195,8 @@ fn another_owners_hub_moves_nothing() {
     let refused = device.client().call::<Value>("sync.now", &Value::Null).unwrap_err();
     assert_eq!(refused.code.as_str(), "owner_mismatch");
     for daemon in [&hub, &device] {
-        let tasks: Vec<Value> =
-            daemon.client().call("node.list", &json!({ "kind": "task" })).unwrap();
-        assert_eq!(tasks.len(), 1);
+        let tasks: Page = daemon.client().call("node.list", &json!({ "kind": "task" })).unwrap();
+        assert_eq!(tasks.nodes.len(), 1);
     }
 }
 
@@ -278,5 +277,5 @@ fn two_devices_and_a_hub_end_equal_over_real_http() {
     assert_eq!(all(&hub), all(&devices[0]));
     assert_eq!(all(&hub), all(&devices[1]));
     // Three of 20 tasks a round, one from each device, and three devices.
-    assert_eq!(all(&hub).as_array().unwrap().len(), 3 * (3 * 20 + 2) + 3);
+    assert_eq!(all(&hub)["nodes"].as_array().unwrap().len(), 3 * (3 * 20 + 2) + 3);
 }

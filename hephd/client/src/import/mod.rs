@@ -24,7 +24,7 @@ use crate::{
     folder::{self, Found, Markdown, Skipped, encoded},
     markdown::{self, Parsed},
     progress::Progress,
-    session::{LONG, Links, Session},
+    session::{LONG, Session},
     table::clean,
     weave::{Before, Targets, Weaver},
     wiki::{self, Index},
@@ -198,7 +198,7 @@ impl<'a> Import<'a> {
             changes.extend(self.weaver.changes(&doc, &before, now));
         }
         let (tasks, wiki) = (now.boxes.len(), now.links.clone());
-        let Before { links: Links { from: links, .. }, .. } = before;
+        let Before { links: hephd::node::Links { from: links, .. }, .. } = before;
         let (new, changed) = (stored.is_none(), !changes.is_empty());
         let path = path.to_owned();
         Ok(Ok((Imported { doc, path, tasks, wiki, links, new, changed }, changes)))
