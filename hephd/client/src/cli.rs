@@ -6,7 +6,10 @@ use hephd::{
     report::{self, Report, stream::Stream},
 };
 
-use crate::{daemon, doc, everywhere::Everywhere, export, import, sync, task};
+use crate::{
+    conflicts, daemon, doc, everywhere::Everywhere, export, history, import, journal, link, past,
+    sync, tag, task,
+};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -26,6 +29,22 @@ enum Command {
     /// Add, list, show and edit documents
     #[command(subcommand)]
     Doc(doc::Command),
+    /// Write in the journal, show a day, list the days
+    Journal(journal::Args),
+    /// List, put on, take off and rename tags
+    #[command(subcommand)]
+    Tag(tag::Command),
+    /// Link one thing to another, list links
+    #[command(subcommand)]
+    Link(link::Command),
+    /// Every change of a node, oldest first
+    History(history::Args),
+    /// Show a node, as it is or as it was
+    Show(past::Show),
+    /// Make a node what it was; what was in between stays in its history
+    Revert(past::Revert),
+    /// What two devices wrote without knowing of each other: list, settle
+    Conflicts(conflicts::Args),
     /// Sync with the hub now, or show how it stands
     Sync(sync::Args),
     /// One line: how well this device is in step with its hub
@@ -43,11 +62,31 @@ impl Command {
         match self {
             Self::Task(command) => command.name(),
             Self::Doc(command) => command.name(),
+            Self::Journal(args) => args.name(),
+            Self::Tag(command) => command.name(),
+            Self::Link(command) => command.name(),
+            Self::History(_) => "history",
+            Self::Show(_) => "show",
+            Self::Revert(_) => "revert",
+            Self::Conflicts(args) => args.name(),
             Self::Sync(_) => "sync",
             Self::Status => "status",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
             Self::Daemon(_) => "daemon",
+        }
+    }
+}
+
+impl Command {
+    /// Only to look what would be.
+    const fn checks(&self) -> bool {
+        match self {
+            Self::Revert(args) => args.check,
+            Self::Conflicts(conflicts::Args {
+                command: Some(conflicts::Command::Resolve(args)),
+            }) => args.check,
+            _ => false,
         }
     }
 }
@@ -61,7 +100,7 @@ pub fn main() -> u8 {
     };
     let mut stream = Stream::new(cli.command.name(), cli.everywhere.style);
     let ended = run(&cli, &mut stream);
-    stream.finish(false, &ended)
+    stream.finish(cli.command.checks(), &ended)
 }
 
 fn run(cli: &Cli, stream: &mut Stream) -> Result<Report> {
@@ -69,6 +108,13 @@ fn run(cli: &Cli, stream: &mut Stream) -> Result<Report> {
     match &cli.command {
         Command::Task(command) => task::run(command, everywhere, stream),
         Command::Doc(command) => doc::run(command, everywhere, stream),
+        Command::Journal(args) => journal::run(args, everywhere, stream),
+        Command::Tag(command) => tag::run(command, everywhere, stream),
+        Command::Link(command) => link::run(command, everywhere, stream),
+        Command::History(args) => history::run(args, everywhere, stream),
+        Command::Show(args) => past::show(args, everywhere),
+        Command::Revert(args) => past::revert(args, everywhere),
+        Command::Conflicts(args) => conflicts::run(args, everywhere, stream),
         Command::Sync(args) => sync::run(args, everywhere),
         Command::Status => sync::line(everywhere),
         Command::Import(args) => import::run(args, everywhere),

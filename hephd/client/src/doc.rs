@@ -119,23 +119,29 @@ impl Text {
         match (&self.body, &self.file) {
             (Some(body), _) if body != "-" => Ok(Some(body.clone())),
             (Some(_), _) => read_text(std::io::stdin().lock(), stdin).map(Some),
-            (None, Some(path)) if path == stdin => {
-                read_text(std::io::stdin().lock(), path).map(Some)
-            }
-            (None, Some(path)) => {
-                let open = std::fs::File::open(path).map_err(|error| match error.kind() {
-                    std::io::ErrorKind::NotFound => Error::new(
-                        Code::SourceNotFound,
-                        format!("{} is not there", path.display()),
-                        "give the path of a file",
-                    ),
-                    _ => file(path, "read")(error),
-                })?;
-                read_text(open, path).map(Some)
-            }
+            (None, Some(path)) => read_path(path).map(Some),
             (None, None) => Ok(None),
         }
     }
+}
+
+/// The text of a file; - is stdin.
+///
+/// # Errors
+/// `source_not_found`, `usage` for what is not UTF-8, `value_too_large`.
+pub fn read_path(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return read_text(std::io::stdin().lock(), path);
+    }
+    let open = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::new(
+            Code::SourceNotFound,
+            format!("{} is not there", path.display()),
+            "give the path of a file",
+        ),
+        _ => file(path, "read")(error),
+    })?;
+    read_text(open, path)
 }
 
 fn read_text(from: impl Read, path: &Path) -> Result<String> {
@@ -185,6 +191,26 @@ fn meaning(
     Ok(changes)
 }
 
+/// What follows for tags, tasks and links when a document's text becomes
+/// another one. `texts` are those that it had; the last one counts most.
+///
+/// # Errors
+/// The daemon's.
+pub fn follows(
+    session: &mut Session,
+    doc: &Node,
+    texts: &[&str],
+    now: &str,
+) -> Result<Vec<Change>> {
+    let said = texts.iter().map(|text| markdown::parse(text)).reduce(|mut said, text| {
+        said.tags.extend(text.tags);
+        said.boxes.extend(text.boxes);
+        said
+    });
+    let before = Before { said, links: session.links(&doc.id)? };
+    meaning(session, &doc.id, doc.text("path"), &before, &markdown::parse(now))
+}
+
 fn list(session: &mut Session, tag: Option<&str>, stream: &mut Stream) -> Result<Report> {
     let kind = Some("doc".to_owned());
     let wanted = Wanted { kind, linked: tags::linked(session, tag)?, ..Wanted::default() };
@@ -216,11 +242,9 @@ fn edit(
     }
     if let Some(body) = body {
         changes.push(tags::set(&id, json!({ "body": body })));
-        let doc = session.get(&id)?;
-        let said = doc.as_ref().map(|doc| markdown::parse(doc.text("body")));
-        let path = doc.as_ref().map(|doc| doc.text("path")).unwrap_or_default();
-        let before = Before { said, links: session.links(&id)? };
-        changes.extend(meaning(session, &id, path, &before, &markdown::parse(body))?);
+        if let Some(doc) = session.get(&id)? {
+            changes.extend(follows(session, &doc, &[doc.text("body")], body)?);
+        }
     }
     let ops = session.write(&changes)?.ops;
     let data = shown(session, &id)?;

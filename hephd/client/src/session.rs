@@ -8,7 +8,7 @@ use std::{
 
 use hephd::{
     error::{Code, Error, Result},
-    history::{Conflicts, History, Resolved},
+    history::{Conflict, Conflicts, History, Resolved},
     hlc::Hlc,
     id::{EntityId, OwnerId},
     node::{Change, LinkCount, Links, Node, Page, Wanted, WantedLinks, Written},
@@ -157,6 +157,15 @@ impl Session {
     /// The daemon's.
     pub fn conflicts(&mut self, after: Option<&EntityId>, limit: usize) -> Result<Conflicts> {
         self.client.call("conflicts.list", &json!({ "after": after, "limit": limit }))
+    }
+
+    /// What is in conflict at one node.
+    ///
+    /// # Errors
+    /// The daemon's.
+    pub fn conflict_of(&mut self, id: &EntityId) -> Result<Option<Conflict>> {
+        let page: Conflicts = self.client.call("conflicts.list", &json!({ "id": id }))?;
+        Ok(page.conflicts.into_iter().next())
     }
 
     /// Settles a conflict, if these versions are still the ones.

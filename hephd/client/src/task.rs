@@ -8,12 +8,12 @@ use hephd::{
     node::{LINE_OF, Node, Order, Wanted},
     report::{Report, stream::Stream},
 };
-use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
 use crate::{
     everywhere::Everywhere,
     listing::{self, Look},
+    meant::day,
     session::{SHORT, Session, short},
     shown::{edited, hashed, in_conflict, shown, title},
     table::{Table, clean, clean_lines},
@@ -93,11 +93,7 @@ impl Command {
 }
 
 fn due(text: &str) -> Result<String, String> {
-    match text.parse::<Date>() {
-        // Only this way of writing a day sorts as the days do.
-        Ok(date) if date.to_string() == text => Ok(text.to_owned()),
-        _ => Err("not a day; write it as 2027-01-31".to_owned()),
-    }
+    day(text).map(|day| day.to_string())
 }
 
 fn due_or_none(text: &str) -> Result<String, String> {

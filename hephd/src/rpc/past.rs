@@ -39,6 +39,8 @@ pub(super) struct HistoryParams {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConflictsParams {
+    /// Of this node only.
+    id: Option<EntityId>,
     after: Option<EntityId>,
     limit: Option<usize>,
 }
@@ -77,9 +79,13 @@ impl Daemon {
     }
 
     pub(super) async fn conflicts(&self, asked: ConflictsParams) -> Result<Value, RpcError> {
-        let ConflictsParams { after, limit } = asked;
+        let ConflictsParams { id, after, limit } = asked;
         let limit = limit.unwrap_or(USUAL_PAGE);
-        self.show(move |store, owner| store.conflicts_page(owner, after.as_ref(), limit)).await
+        self.show(move |store, owner| match id {
+            Some(id) => store.conflicts_of(owner, &[id]),
+            None => store.conflicts_page(owner, after.as_ref(), limit),
+        })
+        .await
     }
 
     /// On the writer's thread, so that nothing comes between looking and

@@ -208,20 +208,34 @@ impl Store {
         limit: usize,
     ) -> Result<Conflicts> {
         let limit = limit.clamp(1, MAX_PAGE);
-        let mut page = Conflicts::default();
-        let mut bytes = 0;
-        for id in self.in_conflict(owner, after, limit + 1)? {
-            if page.conflicts.len() == limit || bytes > MAX_PAGE_BYTES {
+        let mut ids = self.in_conflict(owner, after, limit + 1)?;
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        let page = self.conflicts_of(owner, &ids)?;
+        Ok(Conflicts { more: more || page.more, ..page })
+    }
+
+    /// What is in conflict at some nodes, as far as it fits in one page.
+    ///
+    /// # Errors
+    /// SQLite's; `store_corrupt`.
+    pub fn conflicts_of(&self, owner: &OwnerId, ids: &[EntityId]) -> Result<Conflicts> {
+        let (mut page, mut bytes) = (Conflicts::default(), 0);
+        for id in ids {
+            if bytes > MAX_PAGE_BYTES {
                 page.more = true;
                 break;
             }
             let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
             let fields = self.disputes(owner, &entity)?;
+            if fields.is_empty() {
+                continue;
+            }
             let told = fields.iter().flat_map(|field| &field.versions);
             bytes += told.map(|version| weight(&version.value)).sum::<usize>();
             let text = |field| entity.shown(field).and_then(Value::as_str).unwrap_or_default();
             let (kind, title) = (text("kind").to_owned(), text("title").to_owned());
-            page.conflicts.push(Conflict { id, kind, title, fields });
+            page.conflicts.push(Conflict { id: id.clone(), kind, title, fields });
         }
         Ok(page)
     }
