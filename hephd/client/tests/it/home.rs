@@ -74,15 +74,33 @@ impl Home {
     /// A device whose daemon is given flags.
     pub fn with_flags(flags: &[&str]) -> Self {
         let mut home = Self::empty();
+        home.start(&[&["--mode", "local"], flags].concat());
+        home
+    }
+
+    /// Starts the daemon, and waits until it listens.
+    pub fn start(&mut self, flags: &[&str]) {
         let hephd = Path::new(HEPH).with_file_name("hephd");
         assert!(hephd.exists(), "{} is missing: cargo build -p hephd", hephd.display());
         let mut command = Command::new(hephd);
-        home.settle(&mut command).args(["--mode", "local"]).args(flags);
-        let log = fs::File::create(home.path("log")).unwrap();
-        home.daemon = Some(command.stderr(log).spawn().expect("hephd starts"));
-        let socket = home.socket();
-        home.wait_until("the daemon listens", || UnixStream::connect(&socket).is_ok());
-        home
+        let log = fs::File::create(self.path("log")).unwrap();
+        let child = self.settle(&mut command).args(flags).stderr(log).spawn();
+        self.daemon = Some(child.expect("hephd starts"));
+        let socket = self.socket();
+        self.wait_until("the daemon listens", || UnixStream::connect(&socket).is_ok());
+    }
+
+    /// Ends the daemon, and not kindly.
+    pub fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+    }
+
+    /// The daemon's pid.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon runs").id()
     }
 
     /// Waits for something, not for a time.
@@ -154,8 +172,13 @@ impl Home {
     /// Writes what no command line would.
     #[track_caller]
     pub fn write(&self, changes: &Value) {
-        let mut client = Client::connect(&self.socket(), DEADLINE).unwrap();
-        let _: Value = client.call("node.write", &json!({ "changes": changes })).unwrap();
+        self.call("node.write", &json!({ "changes": changes }));
+    }
+
+    /// Calls a method of the daemon.
+    #[track_caller]
+    pub fn call(&self, method: &str, params: &Value) -> Value {
+        Client::connect(&self.socket(), DEADLINE).unwrap().call(method, params).unwrap()
     }
 
     /// The tasks' titles with their state.
@@ -182,10 +205,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            let _ = daemon.kill();
-            let _ = daemon.wait();
-        }
+        self.stop();
     }
 }
 

@@ -8,11 +8,17 @@
     reason = "that is how a test fails"
 )]
 
+mod conflicts;
 mod documents;
 mod export;
 mod failures;
+mod growth;
+mod history;
 mod home;
 mod import;
 mod importing_again;
+mod journal;
+mod pair;
 mod passing_on;
+mod tags_and_links;
 mod tasks;
