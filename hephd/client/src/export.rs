@@ -15,6 +15,7 @@ use std::{
 use hephd::{
     error::{Code, Error, Result, file},
     id::{EntityId, OwnerId},
+    node::Wanted,
     report::{Report, Style},
 };
 use serde_json::json;
@@ -22,10 +23,10 @@ use serde_json::json;
 use crate::{
     everywhere::Everywhere,
     markdown,
-    place::{self, Place},
+    place::{self, Place, Wish},
     progress::Progress,
     session::{LONG, Session},
-    shown::in_conflict,
+    shown::Torn,
     table::count,
     weave::line_task,
 };
@@ -49,9 +50,10 @@ pub struct Args {
 pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
     let occupied = is_occupied(&args.dir)?;
     let mut session = Session::open(everywhere.socket.as_deref(), LONG)?;
-    let documents = session.all("doc", false)?;
-    let (places, mut warnings) = place::assign(&documents);
-    warnings.extend(in_conflict(&documents));
+    let (wishes, torn) = wishes(&mut session)?;
+    let (places, mut warnings) = place::assign(&wishes);
+    drop(wishes);
+    warnings.extend(torn.warnings());
     let mut export = Export::begin(&args.dir, &mut session)?;
     if occupied {
         export.check_ways(&places)?;
@@ -74,6 +76,19 @@ pub fn run(args: &Args, everywhere: &Everywhere) -> Result<Report> {
     let mut report = Report::new(status, written > 0, data).line(line);
     report.warnings = warnings;
     Ok(report)
+}
+
+/// Where the documents would like to go. No more of them is held: their texts
+/// come one by one as they are written.
+fn wishes(session: &mut Session) -> Result<(Vec<Wish>, Torn)> {
+    let (mut wishes, mut torn) = (Vec::new(), Torn::default());
+    let wanted = Wanted { kind: Some("doc".to_owned()), ..Wanted::default() };
+    session.each_page(&wanted, |_, nodes| {
+        torn.look(&nodes);
+        wishes.extend(nodes.iter().map(Wish::of));
+        Ok(())
+    })?;
+    Ok((wishes, torn))
 }
 
 fn not_empty(dir: &Path) -> Error {
@@ -107,14 +122,11 @@ struct Export<'a> {
     dir: &'a Path,
     session: &'a mut Session,
     owner: OwnerId,
-    done: HashMap<EntityId, bool>,
 }
 
 impl<'a> Export<'a> {
     fn begin(dir: &'a Path, session: &'a mut Session) -> Result<Self> {
-        let tasks = session.all("task", false)?;
-        let done = tasks.into_iter().map(|task| (task.id.clone(), task.done())).collect();
-        Ok(Self { dir, owner: session.owner()?, session, done })
+        Ok(Self { dir, owner: session.owner()?, session })
     }
 
     /// Refuses what stands where a file or a folder should be. Symlinks are
@@ -163,7 +175,13 @@ impl<'a> Export<'a> {
     fn text(&mut self, doc: &EntityId) -> Result<String> {
         let node = self.session.get(doc)?;
         let body = node.as_ref().map_or("", |node| node.text("body"));
-        let state = |found: &_| self.done.get(&line_task(&self.owner, doc, found)).copied();
+        let mut done = HashMap::new();
+        for found in markdown::parse(body).boxes {
+            let id = line_task(&self.owner, doc, &found);
+            let task = self.session.get(&id)?.filter(|task| !task.deleted && task.kind == "task");
+            done.extend(task.map(|task| (id, task.done())));
+        }
+        let state = |found: &_| done.get(&line_task(&self.owner, doc, found)).copied();
         Ok(markdown::tick(body, state))
     }
 

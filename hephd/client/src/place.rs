@@ -21,6 +21,23 @@ const MAX_NAME: usize = 255;
 const TITLE_CHARS: usize = 80;
 const TITLE_BYTES: usize = 180;
 
+/// What decides where a document goes; the rest of it need not be held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    id: EntityId,
+    title: String,
+    path: String,
+}
+
+impl Wish {
+    /// That of a document.
+    #[must_use]
+    pub fn of(node: &Node) -> Self {
+        let path = node.text("path").to_owned();
+        Self { id: node.id.clone(), title: node.title.clone(), path }
+    }
+}
+
 /// A document and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -33,8 +50,8 @@ pub struct Place {
 /// Finds a place for every document. Those that have a path of their own
 /// choose first, in the order of their ids.
 #[must_use]
-pub fn assign(documents: &[Node]) -> (Vec<Place>, Vec<Warning>) {
-    let mut order: Vec<&Node> = documents.iter().collect();
+pub fn assign(documents: &[Wish]) -> (Vec<Place>, Vec<Warning>) {
+    let mut order: Vec<&Wish> = documents.iter().collect();
     order.sort_by_key(|node| (own_path(node).is_none(), &node.id));
     let mut taken = Taken::default();
     let mut warnings = Vec::new();
@@ -48,8 +65,8 @@ pub fn assign(documents: &[Node]) -> (Vec<Place>, Vec<Warning>) {
     (places, warnings)
 }
 
-fn warning(node: &Node, path: &str) -> Option<Warning> {
-    let given = node.text("path");
+fn warning(node: &Wish, path: &str) -> Option<Warning> {
+    let given = &*node.path;
     let why = match own_path(node) {
         _ if given.is_empty() || given == path => return None,
         None => ("path_unsafe", "is not one to write to"),
@@ -72,7 +89,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn first_free(&mut self, node: &Node) -> String {
+    fn first_free(&mut self, node: &Wish) -> String {
         let name = title_name(node);
         let own = own_path(node);
         let beside = own.map(|path| with_id(path, short(&node.id)));
@@ -110,8 +127,8 @@ impl Taken {
 }
 
 /// A document's own path, if it can be obeyed.
-fn own_path(node: &Node) -> Option<&str> {
-    Some(node.text("path")).filter(|path| is_safe(path))
+fn own_path(node: &Wish) -> Option<&str> {
+    Some(&*node.path).filter(|path| is_safe(path))
 }
 
 /// Whether an import could have made this path.
@@ -129,7 +146,7 @@ fn with_id(path: &str, id: &str) -> String {
 }
 
 /// A title as a file's name, without an extension.
-fn title_name(node: &Node) -> String {
+fn title_name(node: &Wish) -> String {
     let safe = |c: char| !c.is_control() && !r#"/\:*?"<>|"#.contains(c);
     let name: String = (node.title.chars())
         .map(|c| if safe(c) { c } else { '-' })
@@ -154,29 +171,16 @@ fn parents(path: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::{collection::vec, prelude::*};
-    use serde_json::json;
 
     use super::*;
 
-    fn node(id: &str, title: &str, path: &str) -> Node {
-        Node {
-            id: id.parse().unwrap(),
-            kind: "doc".to_owned(),
-            title: title.to_owned(),
-            fields: json!({ "path": path }).as_object().unwrap().clone(),
-            updated: String::new(),
-            deleted: false,
-            conflicts: 0,
-            versions: BTreeMap::new(),
-            tags: Vec::new(),
-        }
+    fn wish(id: &str, title: &str, path: &str) -> Wish {
+        Wish { id: id.parse().unwrap(), title: title.to_owned(), path: path.to_owned() }
     }
 
     fn places(documents: &[(&str, &str, &str)]) -> Vec<(String, String)> {
-        let nodes: Vec<Node> = documents.iter().map(|(id, t, p)| node(id, t, p)).collect();
+        let nodes: Vec<Wish> = documents.iter().map(|(id, t, p)| wish(id, t, p)).collect();
         assign(&nodes).0.into_iter().map(|p| (p.id.to_string(), p.path)).collect()
     }
 
@@ -245,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_not_where_it_wants_to_be_is_warned_of() {
-        let nodes = [node("aaaa", "", "n.md"), node("bbbb", "", "n.md"), node("cccc", "", "../n")];
+        let nodes = [wish("aaaa", "", "n.md"), wish("bbbb", "", "n.md"), wish("cccc", "", "../n")];
         let codes: Vec<String> = assign(&nodes).1.into_iter().map(|w| w.code).collect();
         assert_eq!(codes, ["path_taken", "path_unsafe"]);
     }
@@ -253,8 +257,8 @@ mod tests {
     proptest! {
         #[test]
         fn everything_has_a_safe_place_of_its_own(given in vec(("[a-b]{0,2}", "[a-b./]{0,6}(.md)?"), 0..12)) {
-            let nodes: Vec<Node> =
-                given.iter().enumerate().map(|(n, (t, p))| node(&format!("same-prefix-{n}"), t, p)).collect();
+            let nodes: Vec<Wish> =
+                given.iter().enumerate().map(|(n, (t, p))| wish(&format!("same-prefix-{n}"), t, p)).collect();
             let (places, _) = assign(&nodes);
             let distinct: HashSet<&str> = places.iter().map(|p| &*p.path).collect();
             prop_assert_eq!((places.len(), distinct.len()), (nodes.len(), nodes.len()));
@@ -262,7 +266,7 @@ mod tests {
                 prop_assert!(is_safe(&place.path), "{:?}", place);
                 prop_assert!(parents(&place.path).all(|p| !distinct.contains(p)), "{:?}", place);
             }
-            let mut reversed: Vec<Node> = nodes.clone();
+            let mut reversed: Vec<Wish> = nodes.clone();
             reversed.reverse();
             prop_assert_eq!(assign(&reversed).0, places);
         }

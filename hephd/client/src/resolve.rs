@@ -121,8 +121,8 @@ impl Args {
     fn answer(&self, disputed: &Disputed) -> Result<Value> {
         match (&self.take, &self.value, &self.value_file) {
             (Some(which), ..) => taken(disputed, which),
-            (_, Some(text), _) => own(disputed, text.clone()),
-            (_, _, Some(path)) => own(disputed, doc::read_path(path)?),
+            (_, Some(text), _) => own(disputed, text),
+            (_, _, Some(path)) => own(disputed, &doc::read_path(path)?),
             _ => both(disputed),
         }
     }
@@ -163,13 +163,13 @@ fn answer(disputed: &Disputed, told: &Told) -> Value {
 }
 
 /// A value of the person's own, of the sort that the others are.
-fn own(disputed: &Disputed, text: String) -> Result<Value> {
+fn own(disputed: &Disputed, text: &str) -> Result<Value> {
     if disputed.field == DELETED {
         return Err(Error::usage("deleted is no text", "say --take delete, or --take keep"));
     }
     let is = |sort: fn(&Value) -> bool| disputed.versions.iter().all(|told| sort(&told.value));
     if is(Value::is_boolean) || is(Value::is_number) {
-        let value: Option<Value> = serde_json::from_str(&text).ok();
+        let value: Option<Value> = serde_json::from_str(text).ok();
         let fits =
             |value: &Value| value.is_boolean() == is(Value::is_boolean) && !value.is_object();
         return value.filter(fits).ok_or_else(|| {
@@ -179,7 +179,7 @@ fn own(disputed: &Disputed, text: String) -> Result<Value> {
         });
     }
     if disputed.field == "due" && !text.is_empty() {
-        crate::meant::day(&text).map_err(|why| Error::usage(format!("{text:?} is {why}"), why))?;
+        crate::meant::day(text).map_err(|why| Error::usage(format!("{text:?} is {why}"), why))?;
     }
     // A title and a body are texts, also empty ones; what else is empty is away.
     let stays = !text.is_empty() || ["title", "body"].contains(&disputed.field.as_str());

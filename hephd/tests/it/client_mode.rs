@@ -36,7 +36,10 @@ fn what_is_written_at_a_client_is_in_the_hub() {
     let there: Value = pair.hub.as_ref().unwrap().client().call("node.get", &id).unwrap();
     assert_eq!(there["title"], "bread");
     assert_eq!(pair.call("node.get", &id).unwrap(), there);
-    assert_eq!(pair.call("node.list", &json!({ "kind": "task" })).unwrap()["nodes"][0]["title"], "bread");
+    assert_eq!(
+        pair.call("node.list", &json!({ "kind": "task" })).unwrap()["nodes"][0]["title"],
+        "bread"
+    );
     assert_eq!(pair.call("link.list", &id).unwrap(), json!({ "from": [], "to": [] }));
     // It keeps nothing of its own.
     assert!(!pair.home.path(".local/share/heph/heph.db").exists());

@@ -14,8 +14,8 @@ fn fill(home: &Home, from: usize, to: usize) {
             let (title, due) = (n * 7919 % 1000, n % 3);
             let due =
                 if due == 0 { Value::Null } else { json!(format!("2027-01-{:02}", n % 28 + 1)) };
-            let set = json!({ "kind": if n % 2 == 0 { "task" } else { "doc" },
-                              "title": format!("title {title}"), "due": due, "done": n % 10 == 0 });
+            let set = json!({ "kind": if n.is_multiple_of(2) { "task" } else { "doc" },
+                              "title": format!("title {title}"), "due": due, "done": n.is_multiple_of(10) });
             json!({ "node": { "id": format!("n{n:07}"), "set": set } })
         };
         home.write(&(start..to.min(start + BATCH)).map(task).collect());
