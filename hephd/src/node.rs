@@ -48,9 +48,9 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, Vec<Version>>,
     /// The names of its tags, in the order of the alphabet; only where a
-    /// daemon was asked.
-    #[serde(default)]
-    pub tags: Vec<String>,
+    /// daemon was asked for a node as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
 }
 
 impl Node {
@@ -73,8 +73,14 @@ impl Node {
             deleted: entity.hidden(),
             conflicts: conflicts.len() as u64,
             versions: versions.collect(),
-            tags: Vec::new(),
+            tags: None,
         })
+    }
+
+    /// The names of its tags, as far as they are told.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        self.tags.as_deref().unwrap_or_default()
     }
 
     /// A field that is text; empty where it is not.

@@ -215,7 +215,7 @@ fn list(session: &mut Session, tag: Option<&str>, stream: &mut Stream) -> Result
     let kind = Some("doc".to_owned());
     let wanted = Wanted { kind, linked: tags::linked(session, tag)?, ..Wanted::default() };
     let row = |doc: &Node, table: &mut Table| {
-        table.row([short(&doc.id), &doc.title, doc.text("path"), &hashed(&doc.tags)]);
+        table.row([short(&doc.id), &doc.title, doc.text("path"), &hashed(doc.tags())]);
     };
     let table = Table::new(&["ID", "TITLE", "PATH", "TAGS"], 1);
     listing::nodes(session, &wanted, Look { table, row: &row, nothing: "no documents" }, stream)

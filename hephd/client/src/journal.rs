@@ -159,7 +159,7 @@ fn entries(session: &mut Session, page: &EntityId) -> Result<Vec<Node>> {
 fn lines(entry: &Node) -> Vec<String> {
     let at = entry.text("at").parse::<Timestamp>().ok();
     let clock = at.map(|at| at.to_zoned(TimeZone::system()).strftime("%H:%M").to_string());
-    let tags = clean(&crate::shown::hashed(&entry.tags));
+    let tags = clean(&crate::shown::hashed(entry.tags()));
     let begin =
         format!("  {}  {}  ", clock.unwrap_or_else(|| "     ".to_owned()), short(&entry.id));
     let mut text = clean_lines(entry.text("body")).into_iter();
@@ -187,7 +187,7 @@ fn list(session: &mut Session, stream: &mut Stream) -> Result<Report> {
             if stream.json() {
                 stream.item(&json!({ "id": node.id, "day": node.title, "entries": count }))?;
             } else {
-                table.row([&node.title, &count.to_string(), &crate::shown::hashed(&node.tags)]);
+                table.row([&node.title, &count.to_string(), &crate::shown::hashed(node.tags())]);
             }
         }
         is_empty &= nodes.is_empty();

@@ -96,7 +96,7 @@ fn described(node: &Node, at: Option<Hlc>) -> Vec<String> {
     row("state", if node.deleted { "deleted" } else { "" });
     row("as of", &at.map_or_else(String::new, |at| rfc3339(at.ms)));
     row("written", &node.updated);
-    row("tags", &clean(&crate::shown::hashed(&node.tags)));
+    row("tags", &clean(&crate::shown::hashed(node.tags())));
     let told = |(name, _): &(&String, &Value)| !["kind", "title"].contains(&name.as_str());
     let (long, short): (Vec<_>, Vec<_>) =
         node.fields.iter().filter(told).partition(|(_, value)| said::long(value).is_some());

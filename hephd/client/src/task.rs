@@ -160,7 +160,7 @@ fn list(
     };
     let row = |task: &Node, table: &mut Table| {
         let done = if task.done() { "✓" } else { "" };
-        table.row([short(&task.id), done, task.text("due"), &task.title, &hashed(&task.tags)]);
+        table.row([short(&task.id), done, task.text("due"), &task.title, &hashed(task.tags())]);
     };
     let look = Look {
         table: Table::new(&["ID", "DONE", "DUE", "TITLE", "TAGS"], 3),
@@ -182,7 +182,7 @@ fn show(session: &mut Session, given: &str) -> Result<Report> {
     row("id", task.id.as_str());
     row("state", if task.done() { "done" } else { "open" });
     row("due", task.text("due"));
-    row("tags", &hashed(&task.tags));
+    row("tags", &hashed(task.tags()));
     row("line of", &line_of(session, &task.id)?);
     row("written", &task.updated);
     let note = clean_lines(task.text("note"));

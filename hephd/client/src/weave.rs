@@ -134,7 +134,7 @@ impl Weaver {
         };
         let more = !task.text("note").is_empty() || !task.text("due").is_empty();
         let mut changes = vec![Change::Link { link: line_of(&id, doc), deleted: true }];
-        if !more && task.tags.is_empty() {
+        if !more && task.tags().is_empty() {
             let set = serde_json::Map::new();
             changes.push(Change::Node { id: Some(id), set, deleted: Some(true) });
         }

@@ -140,7 +140,7 @@ mod tests {
             deleted: false,
             conflicts: 0,
             versions: BTreeMap::new(),
-            tags: Vec::new(),
+            tags: None,
         };
         Index::new(&documents.iter().enumerate().map(node).collect::<Vec<_>>())
     }

@@ -66,7 +66,8 @@ impl Daemon {
             Some(until) => store.node_until(owner, &id, until),
             None => {
                 let node = store.node(owner, &id)?;
-                node.map(|node| Ok(Node { tags: store.tags_of(owner, &id)?, ..node })).transpose()
+                node.map(|node| Ok(Node { tags: Some(store.tags_of(owner, &id)?), ..node }))
+                    .transpose()
             }
         })
         .await

@@ -60,7 +60,7 @@ impl Store {
         let limit = wanted.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
         let mut page = self.select(owner, wanted, limit, MAX_PAGE_BYTES)?;
         for node in &mut page.nodes {
-            node.tags = self.tags_of(owner, &node.id)?;
+            node.tags = Some(self.tags_of(owner, &node.id)?);
         }
         Ok(page)
     }
@@ -410,7 +410,7 @@ fn listed(row: &Row<'_>) -> Result<Node> {
         deleted: row.get(5)?,
         conflicts: row.get(6)?,
         versions: BTreeMap::new(),
-        tags: Vec::new(),
+        tags: None,
     })
 }
 

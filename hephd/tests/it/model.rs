@@ -75,7 +75,9 @@ pub fn shown(all: &BTreeMap<String, Fields>) -> String {
                 serde_json::from_value::<Link>(last(fields, "ends").unwrap().clone()).unwrap(),
             );
         }
-        if !fields.contains_key("ends") && in_conflict(fields).count() > 0 {
+        let is_node = !fields.contains_key("ends");
+        // What is deleted was deleted in the knowledge of all its values.
+        if is_node && !hidden(fields) && in_conflict(fields).count() > 0 {
             conflicts += 1;
         }
         if !text("kind").is_empty() {
