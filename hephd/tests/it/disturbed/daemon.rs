@@ -6,6 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hephd::node::Page;
 use hephd::rpc::client::Client;
 use serde_json::{Value, json};
 
@@ -142,10 +143,17 @@ impl Daemon {
 
     /// Id and title of every task.
     pub fn tasks(&self) -> std::collections::BTreeMap<String, String> {
-        let kind = json!({ "kind": "task" });
-        let tasks: Vec<Value> = self.client().call("node.list", &kind).unwrap();
-        let text = |task: &Value, key: &str| task[key].as_str().unwrap().to_owned();
-        tasks.iter().map(|task| (text(task, "id"), text(task, "title"))).collect()
+        let (mut tasks, mut wanted) =
+            (std::collections::BTreeMap::new(), json!({ "kind": "task" }));
+        loop {
+            let page: Page = self.client().call("node.list", &wanted).unwrap();
+            let listed = page.nodes.into_iter().map(|node| (node.id.to_string(), node.title));
+            tasks.extend(listed);
+            if !page.more {
+                return tasks;
+            }
+            wanted["after"] = json!(page.cursor);
+        }
     }
 }
 
