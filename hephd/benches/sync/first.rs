@@ -1,4 +1,4 @@
-//! B1: a device pushes all it has, a fresh one pulls all of it.
+//! a device pushes all it has, a fresh one pulls all of it.
 
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ pub fn run(ops: usize) {
         .collect();
     let (ours, theirs) = ((pushed + pulled).as_secs_f64(), (plain[0] + plain[1]).as_secs_f64());
     println!(
-        "| B1, {entries} ops | {:.1} s pushed + {:.1} s pulled | {theirs:.1} s | {:.2} | ≤ 3 | \
+        "| {entries} ops | {:.1} s pushed + {:.1} s pulled | {theirs:.1} s | {:.2} | ≤ 3 | \
          device {:.0}, hub {:.0}, fresh {:.0} MB | {:.2} / {:.2} ms |",
         pushed.as_secs_f64(),
         pulled.as_secs_f64(),

@@ -1,4 +1,4 @@
-//! B6: a hub to which many spokes are connected, and nothing happens.
+//! a hub to which many spokes are connected, and nothing happens.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub fn run(spokes: usize, seconds: u64) {
     std::thread::sleep(Duration::from_secs(seconds));
     let share = (hub.cpu_secs() - before) / seconds as f64 * 100.0;
     println!(
-        "| B6, {} spokes connected, {seconds} s | {:.1} MB resident | ≤ 32 MB | {share:.2} % of a core | < 0.5 % |",
+        "| {} spokes connected, {seconds} s | {:.1} MB resident | ≤ 32 MB | {share:.2} % of a core | < 0.5 % |",
         spokes.len(),
         hub.resident_mb(),
     );

@@ -1,8 +1,8 @@
 //! How fast sync is, each figure beside a reference of the same run.
 //!
 //! ```text
-//! cargo bench -p hephd --bench sync -- first 100000   B1: a first sync of so many ops
-//! cargo bench -p hephd --bench sync -- one 10000      B2: one op, on a log of so many
+//! cargo bench -p hephd --bench sync -- first 100000   a first sync of so many ops
+//! cargo bench -p hephd --bench sync -- one 10000      one op, on a log of so many
 //! cargo bench -p hephd --bench sync -- many           B3: 50 spokes that push at once
 //! cargo bench -p hephd --bench sync -- idle           B6: a hub with 50 spokes at rest
 //! ```

@@ -1,4 +1,4 @@
-//! B3: many spokes of one owner push at the same time, until all are equal.
+//! many spokes of one owner push at the same time, until all are equal.
 //!
 //! The spokes keep heads and nothing else, and check every hash: it is the
 //! hub that is measured, and all of them share the machine with it.
@@ -46,7 +46,7 @@ pub fn run(spokes: usize, pushes: usize, ops: usize) {
     let equal = begun.elapsed();
     let count = (spokes * pushes) as f64;
     println!(
-        "| B3, {spokes} spokes, {pushes} pushes of {ops} ops | {:.0} pushes/s until all are pushed, \
+        "| {spokes} spokes, {pushes} pushes of {ops} ops | {:.0} pushes/s until all are pushed, \
          {:.0} until all are equal | p50 {:.1}, p99 {:.1} ms | ≥ 700/s, p99 < 500 ms | \
          hub {:.0} MB, {:.1} s of a core | {:.2} / {:.2} ms |",
         count / pushed.as_secs_f64(),

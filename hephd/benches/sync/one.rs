@@ -1,4 +1,4 @@
-//! B2: one op, from the call on one device until the other one shows it.
+//! one op, from the call on one device until the other one shows it.
 
 use std::{
     io::{Read, Write},
@@ -47,7 +47,7 @@ pub fn run(ops: usize) {
 
     let (ours, commit) = (percentile(&mut ours, 50), percentile(&mut commits, 50));
     println!(
-        "| B2, a log of {ops} | {ours:.2} ms | {commit:.2} ms | {:.2} ms | ≤ 3 commits + 2 ms = {:.2} ms | \
+        "| a log of {ops} | {ours:.2} ms | {commit:.2} ms | {:.2} ms | ≤ 3 commits + 2 ms = {:.2} ms | \
          {bytes} bytes in {requests} requests, a no-op cycle {quiet} | {:.2} / {:.2} ms |",
         ours - 3.0 * commit,
         3.0 * commit + 2.0,
