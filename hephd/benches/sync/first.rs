@@ -1,4 +1,4 @@
-//! a device pushes all it has, a fresh one pulls all of it.
+//! A device pushes all it has, a fresh one pulls all of it.
 
 use std::time::Instant;
 

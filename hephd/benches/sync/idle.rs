@@ -1,4 +1,4 @@
-//! a hub to which many spokes are connected, and nothing happens.
+//! A hub to which many spokes are connected, and nothing happens.
 
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 //! ```text
 //! cargo bench -p hephd --bench sync -- first 100000   a first sync of so many ops
 //! cargo bench -p hephd --bench sync -- one 10000      one op, on a log of so many
-//! cargo bench -p hephd --bench sync -- many           B3: 50 spokes that push at once
-//! cargo bench -p hephd --bench sync -- idle           B6: a hub with 50 spokes at rest
+//! cargo bench -p hephd --bench sync -- many           50 spokes that push at once
+//! cargo bench -p hephd --bench sync -- idle           a hub with 50 spokes at rest
 //! ```
 //!
 //! Real processes, real HTTP on loopback, real files below the folder for

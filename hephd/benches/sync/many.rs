@@ -1,4 +1,4 @@
-//! many spokes of one owner push at the same time, until all are equal.
+//! Many spokes of one owner push at the same time, until all are equal.
 //!
 //! The spokes keep heads and nothing else, and check every hash: it is the
 //! hub that is measured, and all of them share the machine with it.

@@ -1,4 +1,4 @@
-//! one op, from the call on one device until the other one shows it.
+//! One op, from the call on one device until the other one shows it.
 
 use std::{
     io::{Read, Write},
