@@ -19,19 +19,29 @@ const DAY_MS: u64 = 86_400_000;
 pub struct Newcomers(AtomicU64);
 
 impl Newcomers {
-    /// Lets so many in, or none of them.
+    /// Whether so many more may come. To be asked before they are taken in.
     ///
     /// # Errors
-    /// The time until the next day, when there were too many.
-    pub fn admit(&self, count: u64, now_ms: u64) -> Result<(), Duration> {
-        let day = now_ms / DAY_MS;
-        let admitted = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-            let before = if last >> 16 == day { last & 0xffff } else { 0 };
-            let now = before + count;
-            (now <= MAX_A_DAY).then_some(day << 16 | now)
-        });
-        admitted.map(drop).map_err(|_| Duration::from_millis(DAY_MS - now_ms % DAY_MS))
+    /// The time until the next day, when there would be too many.
+    pub fn room_for(&self, count: u64, now_ms: u64) -> Result<(), Duration> {
+        let before = so_far(self.0.load(Ordering::Relaxed), now_ms);
+        if before.saturating_add(count) <= MAX_A_DAY {
+            return Ok(());
+        }
+        Err(Duration::from_millis(DAY_MS - now_ms % DAY_MS))
     }
+
+    /// So many have come. Those that were refused are not counted: a device
+    /// that is sent away and asks again would shut out all others.
+    pub fn came(&self, count: u64, now_ms: u64) {
+        let day = now_ms / DAY_MS;
+        let add = |last| Some(day << 16 | (so_far(last, now_ms) + count).min(0xffff));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+}
+
+fn so_far(last: u64, now_ms: u64) -> u64 {
+    if last >> 16 == now_ms / DAY_MS { last & 0xffff } else { 0 }
 }
 
 #[cfg(test)]
@@ -41,10 +51,11 @@ mod tests {
     #[test]
     fn a_day_brings_so_many_and_the_next_as_many_again() {
         let newcomers = Newcomers::default();
-        assert_eq!(newcomers.admit(MAX_A_DAY, 5 * DAY_MS), Ok(()));
-        let wait = newcomers.admit(1, 5 * DAY_MS + DAY_MS / 2);
+        assert_eq!(newcomers.room_for(MAX_A_DAY, 5 * DAY_MS), Ok(()));
+        newcomers.came(MAX_A_DAY, 5 * DAY_MS);
+        let wait = newcomers.room_for(1, 5 * DAY_MS + DAY_MS / 2);
         assert_eq!(wait, Err(Duration::from_millis(DAY_MS / 2)));
-        assert_eq!(newcomers.admit(0, 5 * DAY_MS + 1), Ok(()), "those who are known may go on");
-        assert_eq!(newcomers.admit(1, 6 * DAY_MS), Ok(()));
+        assert_eq!(newcomers.room_for(0, 5 * DAY_MS + 1), Ok(()), "those who are known may go on");
+        assert_eq!(newcomers.room_for(1, 6 * DAY_MS), Ok(()));
     }
 }

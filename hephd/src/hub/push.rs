@@ -48,10 +48,14 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
     let (asked, now) = (Arc::clone(&hub), hub.clock.now_ms());
     let outcome = hub.replica.write(move |store| {
         let new = new_origins(&store.heads(&owner)?, &body);
-        match asked.newcomers.admit(new, now) {
-            Ok(()) => Ok(Ok(answer(store, &owner, &body)?)),
-            Err(until_tomorrow) => Ok(Err(until_tomorrow)),
+        if let Err(until_tomorrow) = asked.newcomers.room_for(new, now) {
+            return Ok(Err(until_tomorrow));
         }
+        let answered = answer(store, &owner, &body)?;
+        if answered.is_ok() {
+            asked.newcomers.came(new, now);
+        }
+        Ok(Ok(answered))
     });
     match outcome.await?.map_err(reply::too_many_origins)? {
         Ok(pushed) => {

@@ -263,3 +263,28 @@ fn long_answers_travel_compressed_to_whoever_asks_for_it() {
     let (head, _) = ask("/healthz", "Accept-Encoding: gzip\r\n");
     assert!(!head.contains("content-encoding"), "{head}");
 }
+
+/// A batch that is refused brings no origin, however often it comes.
+#[test]
+fn refused_origins_take_nobodys_place() {
+    let hub = Served::plain();
+    let entries = |count: u64, owner: &str| {
+        let each = (0..count).map(|n| {
+            let op =
+                format!(r#"{{"op":"note","id":"1764000000001-0000-{n:016x}","owner":"{owner}"}}"#);
+            let hash = hephd::op::Hash::NONE.then(&op);
+            format!(r#"{{"origin":"{n:016x}","seq":1,"hash":"{hash}","op":{op}}}"#)
+        });
+        format!(r#"{{"entries":[{}]}}"#, each.collect::<Vec<_>>().join(","))
+    };
+    let heads: Value = serde_json::from_str(&get(hub.port, "/sync/heads").2).unwrap();
+    let owner = heads["owner_id"].as_str().unwrap();
+    for _ in 0..3 {
+        assert_eq!(post(hub.port, "/sync/push", &entries(4_000, "somebody-else")).0, 409);
+    }
+    assert_eq!(post(hub.port, "/sync/push", &entries(4_000, owner)).0, 200);
+    assert_eq!(post(hub.port, "/sync/push", &entries(4_000, owner)).0, 200, "they are known");
+    let (status, head, body) = post(hub.port, "/sync/push", &entries(4_097, owner));
+    assert!(status == 429 && head.contains("retry-after: "), "{head}");
+    assert!(body.contains("too_many_origins"), "{body}");
+}
