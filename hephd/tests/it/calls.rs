@@ -32,6 +32,10 @@ fn a_task_is_written_and_read_over_http() {
     let id = written["result"]["ids"][0].as_str().unwrap();
     let node = call(hub.port, "node.get", &json!({ "id": id }));
     assert_eq!(node["result"]["title"], "from a browser");
+    let events = call(hub.port, "history", &json!({ "id": id }));
+    assert!(events["result"]["events"].as_array().is_some_and(|e| !e.is_empty()), "{events}");
+    let conflicts = call(hub.port, "conflicts.list", &json!({}));
+    assert_eq!(conflicts["result"]["conflicts"], json!([]), "{conflicts}");
     assert_eq!(call(hub.port, "sync.status", &json!({}))["result"]["mode"], "server");
     assert!(call(hub.port, "health", &Value::Null)["result"]["instance"].is_string());
 }

@@ -40,8 +40,10 @@ fn what_is_written_at_a_client_is_in_the_hub() {
         pair.call("node.list", &json!({ "kind": "task" })).unwrap()["nodes"][0]["title"],
         "bread"
     );
-    let none = json!({ "from": [], "to": [], "more": false });
-    assert_eq!(pair.call("link.list", &id).unwrap(), none);
+    for method in ["link.list", "history", "conflicts.list"] {
+        let there: Value = pair.hub.as_ref().unwrap().client().call(method, &id).unwrap();
+        assert_eq!(pair.call(method, &id).unwrap(), there, "{method}");
+    }
     // It keeps nothing of its own.
     assert!(!pair.home.path(".local/share/heph/heph.db").exists());
 }
