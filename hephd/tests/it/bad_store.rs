@@ -76,7 +76,8 @@ fn row_54_a_damaged_store_is_not_served() {
     let (mut hub, db) = closed(&home);
     let whole = std::fs::read(&db).unwrap();
     let page = 4096;
-    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+    let damages: [Damage<'_>; 4] = [
         ("[not_a_heph_store]", &|bytes| bytes[..16].fill(b'x')),
         ("[not_a_heph_store]", &|bytes| bytes.truncate(0)),
         ("[store_corrupt]", &|bytes| bytes.truncate(page * 2)),

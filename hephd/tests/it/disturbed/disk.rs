@@ -268,7 +268,7 @@ fn outlives_one_failure(call: &str, error: &str, n: u64) -> bool {
     let home = Home::new();
     let (mut hub, port) = Daemon::hub(&home);
     // Half of them fall into the making of the store, half into its life.
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         hub.start();
         assert_eq!(hub.stop(), Some(0));
     }
