@@ -13,7 +13,7 @@ use super::{
     ledger::Ledger,
     wire::{self, Pusher, ask},
 };
-use crate::running::Home;
+use crate::running::{Home, wait_for};
 
 const CROWD: usize = 500;
 const HONEST: usize = 300;
@@ -87,8 +87,11 @@ fn five_hundred_idle_and_slow_sockets_cost_honest_requests_nothing() {
     times(port, &mut pusher, &ledger);
     let before = times(port, &mut pusher, &ledger);
     let during = beside_a_crowd(port, CROWD, || {
-        let sockets = std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count();
-        assert!(sockets > CROWD * 9 / 10, "only {sockets} of them are there");
+        // Some of them the hub has ended by now.
+        let files = format!("/proc/{}/fd", hub.pid());
+        wait_for("the hub to have most of them", || {
+            std::fs::read_dir(&files).unwrap().count() > CROWD * 2 / 3
+        });
         times(port, &mut pusher, &ledger)
     });
     eprintln!("p99 and p50 before {before:?}, beside {CROWD} sockets {during:?}");
@@ -96,14 +99,22 @@ fn five_hundred_idle_and_slow_sockets_cost_honest_requests_nothing() {
     assert_eq!(ledger.missing_in(&wire::pull_all(port)), Vec::<String>::new());
 }
 
+/// However the test ends, the crowd ends with it.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 fn beside_a_crowd<T>(port: u16, size: usize, honest: impl FnOnce() -> T) -> T {
     let (there, goes_on) = (AtomicBool::new(false), AtomicBool::new(true));
     std::thread::scope(|scope| {
         scope.spawn(|| be_a_crowd(port, size, &there, &goes_on));
-        crate::running::wait_for("the crowd", || there.load(Ordering::Acquire));
-        let done = honest();
-        goes_on.store(false, Ordering::Relaxed);
-        done
+        let _ends = Ends(&goes_on);
+        wait_for("the crowd", || there.load(Ordering::Acquire));
+        honest()
     })
 }
 

@@ -45,6 +45,15 @@ fn kill_again_and_again(
     }
 }
 
+/// However the kills end, the pushers end with them.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Pushes through a port while the hub is killed; what was acknowledged.
 fn pushed_under_kills(
     hub: &mut Daemon,
@@ -60,8 +69,8 @@ fn pushed_under_kills(
             let (ledger, stop) = (&ledger, &stop);
             scope.spawn(move || pusher.run(ledger, &|| !stop.load(Ordering::Relaxed)));
         }
+        let _stops = Stops(&stop);
         kill_again_and_again(hub, cycles, 7, &ledger, &|| enough(&ledger));
-        stop.store(true, Ordering::Relaxed);
     });
     ledger
 }
