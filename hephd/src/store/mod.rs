@@ -11,10 +11,11 @@
 //! - `state`: the versions, nodes and links that the ops mean
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
-//! - `query`: what there is to see
+//! - `query`, `asked`: what there is to see, and how it is found
 //! - `history`: what became of a node, and what it was
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
+mod asked;
 pub mod file;
 pub mod fork;
 pub mod history;
