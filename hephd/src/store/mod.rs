@@ -7,6 +7,7 @@
 //!
 //! - [`file`]: where a store may lie, who holds it, how one comes into being
 //! - [`schema`]: its tables
+//! - `copy`: a whole store in memory, as the next process finds it
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
 //! - `state`: the versions, nodes and links that the ops mean
 //! - [`fork`]: a chain that went on in two ways
@@ -16,6 +17,7 @@
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
 mod asked;
+mod copy;
 pub mod file;
 pub mod fork;
 pub mod history;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     model,
+    sim::one_each,
     world::{self, Dice, Peer, TODAY, YEAR_2099, export, machine},
 };
 
@@ -363,25 +364,12 @@ fn is_seen(what: &str, wrongly: impl Fn(&[model::Set]) -> String) {
 
 #[test]
 fn a_state_by_order_of_arrival_is_seen() {
-    is_seen("state by order of arrival", |arrived| {
-        let mut last: BTreeMap<(&str, &str), &model::Set> = BTreeMap::new();
-        for op in arrived {
-            last.insert((op.entity(), &op.field), op);
-        }
-        model::shown(&model::by_entity(last.into_values().cloned()))
-    });
+    is_seen("state by order of arrival", |arrived| one_each(arrived, |_, _| true));
 }
 
 #[test]
 fn a_state_in_which_the_last_writer_wins_is_seen() {
-    is_seen("last writer wins", |arrived| {
-        let mut last: BTreeMap<(&str, &str), &model::Set> = BTreeMap::new();
-        for op in arrived {
-            let kept = last.entry((op.entity(), &op.field)).or_insert(op);
-            *kept = if kept.id < op.id { op } else { *kept };
-        }
-        model::shown(&model::by_entity(last.into_values().cloned()))
-    });
+    is_seen("last writer wins", |arrived| one_each(arrived, |kept, new| kept.id < new.id));
 }
 
 #[test]

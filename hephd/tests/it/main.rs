@@ -2,9 +2,9 @@
 //!
 //! - [`world`]: replicas of one owner in one process, and the wire between
 //!   them; [`model`]: what ops mean, by definition
-//! - [`converge`], [`schedules`], [`put_back`], [`oplog`]: replicas end equal,
-//!   lose nothing, and refuse what they must; [`faults`], [`first_design`]:
-//!   that these tests would see it
+//! - [`sim`]: random lives of a few replicas, a great many of them
+//! - [`converge`], [`long_lives`], [`put_back`], [`oplog`]: replicas
+//!   end equal, lose nothing, and refuse what they must
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
 //!   [`bad_request`]: what it answers to nonsense
@@ -38,17 +38,16 @@ mod converge;
 mod cycle;
 mod disturbed;
 mod ends;
-mod faults;
-mod first_design;
 mod fuzz_corpus;
+mod long_lives;
 mod model;
 mod openapi;
 mod oplog;
 mod put_back;
 mod running;
-mod schedules;
 mod seed;
 mod served;
+mod sim;
 mod spares;
 mod waking;
 mod web_root;

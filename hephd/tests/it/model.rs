@@ -28,8 +28,12 @@ pub type Fields = BTreeMap<String, Vec<Set>>;
 impl Set {
     /// A change that this version understands; none for any other op.
     pub fn read(op: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(op).unwrap();
-        (value["op"] == "set").then(|| serde_json::from_value(value).unwrap())
+        #[derive(Deserialize)]
+        struct Kind {
+            op: String,
+        }
+        let kind: Kind = serde_json::from_str(op).unwrap();
+        (kind.op == "set").then(|| serde_json::from_str(op).unwrap())
     }
 
     /// The node or link that it is about.

@@ -163,10 +163,10 @@ fn a_page_that_arrives_after_a_fork_was_healed_blames_nobody() {
     let owner = Birth::Owned("the-owner".parse().unwrap());
     let (mut hub, mut one) = (Peer::new("hub", &owner, &dice), Peer::new("one", &owner, &dice));
     edits(&mut one, 10, &dice);
-    let disk = one.snapshot();
+    let disk = one.next_process(0);
     edits(&mut one, 20, &dice);
     sync(&mut one, &mut hub, &dice);
-    one.restore("put back", &disk, dice.roll());
+    one = disk.next_process(dice.roll());
     edits(&mut one, 1, &dice);
 
     let mut waits = Trip::default();

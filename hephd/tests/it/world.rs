@@ -18,6 +18,7 @@ use hephd::{
     clock::{Clock, Entropy},
     cursor::Cursor,
     error::Result,
+    hlc::Hlc,
     hub,
     id::{EntityId, Origin, OwnerId},
     machine::Machine,
@@ -30,7 +31,7 @@ use hephd::{
     sync::{Answer, Ask, Cycle},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 /// A day in spring 2026, in ms since 1970.
 pub const TODAY: u64 = 1_777_000_000_000;
@@ -91,24 +92,28 @@ pub struct Peer {
     pub clock: Arc<AtomicU64>,
 }
 
-/// All that a replica's disk holds.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    pub owner: OwnerId,
-    pub origin: Origin,
-    pub entries: Vec<Entry>,
-}
-
 impl Peer {
     pub fn new(name: &str, birth: &Birth, dice: &Dice) -> Self {
         Self::on(name, birth, dice.roll())
     }
 
-    /// A replica whose process draws from this seed.
+    /// A replica whose process draws from this seed. Its tables are a copy:
+    /// laying them out costs more than most of what is done with them.
     pub fn on(name: &str, birth: &Birth, seed: u64) -> Self {
+        thread_local! {
+            static BLANK: Store =
+                Store::in_memory(&Birth::Joining, &machine("blank", Arc::default(), 0)).unwrap();
+        }
         let clock = Arc::new(AtomicU64::new(TODAY));
         let machine = machine(name, Arc::clone(&clock), seed);
-        Self { store: Store::in_memory(birth, &machine).unwrap(), clock }
+        let store = BLANK.with(|blank| blank.copy_in_memory(&machine).unwrap());
+        store.set_meta("origin", Origin::draw(&machine.entropy).as_str()).unwrap();
+        match birth {
+            Birth::Owned(owner) => store.adopt(owner).unwrap(),
+            Birth::Minting => store.adopt(&OwnerId::draw(&machine.entropy)).unwrap(),
+            Birth::Joining => {}
+        }
+        Self { store, clock }
     }
 
     pub fn set_clock(&self, ms: u64) {
@@ -156,18 +161,25 @@ impl Peer {
         assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
     }
 
-    pub fn snapshot(&self) -> Snapshot {
-        let (owner, origin) = (self.owner(), self.store.origin().unwrap());
-        Snapshot { owner, origin, entries: self.entries() }
+    /// What a process finds that starts on this disk, and draws from a seed.
+    /// The machine's clock stands where it stood.
+    pub fn next_process(&self, seed: u64) -> Self {
+        let clock = Arc::new(AtomicU64::new(self.now()));
+        let machine = machine("next", Arc::clone(&clock), seed);
+        Self { store: self.store.copy_in_memory(&machine).unwrap(), clock }
     }
 
-    /// The disk as it was, in a process that draws from this seed.
-    pub fn restore(&mut self, name: &str, disk: &Snapshot, seed: u64) {
-        let machine = machine(name, Arc::clone(&self.clock), seed);
-        self.store = Store::in_memory(&Birth::Owned(disk.owner.clone()), &machine).unwrap();
-        self.store.set_meta("origin", disk.origin.as_str()).unwrap();
-        let taken = self.store.append(&disk.owner, &disk.entries).unwrap();
+    /// A replica that holds these entries, and has written none.
+    pub fn holding(owner: OwnerId, entries: &[Entry], seed: u64) -> Self {
+        let mut peer = Self::on("holding", &Birth::Owned(owner.clone()), seed);
+        let taken = peer.store.append(&owner, entries).unwrap();
         assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
+        peer
+    }
+
+    /// Goes on with an origin of its own.
+    pub fn draw_origin(&self, dice: &Dice) {
+        self.store.set_meta("origin", &format!("{:016x}", dice.roll())).unwrap();
     }
 }
 
@@ -213,17 +225,29 @@ pub struct Weather {
     pub repeated: usize,
     /// Entries on a page, both ways; 0 for as many as there are.
     pub page: usize,
+    /// Bytes of ops there; 0 for as many as there are.
+    pub bytes: usize,
 }
 
 impl Weather {
-    pub const FAIR: Self = Self { lost: 0, unanswered: 0, repeated: 0, page: 0 };
+    pub const FAIR: Self = Self { lost: 0, unanswered: 0, repeated: 0, page: 0, bytes: 0 };
 
     pub fn foul(dice: &Dice) -> Self {
-        Self { lost: 8, unanswered: 8, repeated: 10, page: 1 + dice.below(40) }
+        Self { lost: 8, unanswered: 8, repeated: 10, page: 1 + dice.below(40), bytes: 0 }
     }
 
     fn page(&self) -> usize {
         if self.page == 0 { MAX_ENTRIES } else { self.page }
+    }
+
+    /// How many of these fit on a page: one at least, so that it gets on.
+    fn fitting(&self, entries: &[Entry]) -> usize {
+        let limit = if self.bytes == 0 { usize::MAX } else { self.bytes };
+        let sizes = entries.iter().scan(0, |sum, entry| {
+            *sum += entry.op.get().len();
+            Some(*sum)
+        });
+        sizes.take(self.page()).take_while(|sum| *sum <= limit).count().max(1)
     }
 }
 
@@ -264,14 +288,14 @@ impl Trip {
         self.way = match std::mem::take(&mut self.way) {
             Way::Home => match self.cycle.next(&spoke.store)? {
                 None => return Ok(Some(Ended::Whole)),
-                Some(ask) => Way::Asked(shortened(ask, weather.page())),
+                Some(ask) => Way::Asked(shortened(ask, weather)),
             },
             Way::Asked(_) if dice.percent(weather.lost) => return Ok(Some(Ended::Cut)),
             Way::Asked(ask) => {
                 if dice.percent(weather.repeated) {
                     answer(hub, &ask, weather.page())?;
                 }
-                Way::Answered(answer(hub, &ask, weather.page())?)
+                Way::Answered(answer_within(hub, &ask, weather)?)
             }
             Way::Answered(_) if dice.percent(weather.unanswered) => return Ok(Some(Ended::Cut)),
             Way::Answered(answer) => {
@@ -297,13 +321,24 @@ pub fn cycle(spoke: &mut Peer, hub: &mut Peer, weather: Weather, dice: &Dice) ->
 }
 
 /// A batch may be cut short anywhere: its beginning is a batch as well.
-fn shortened(ask: Ask, page: usize) -> Ask {
+fn shortened(ask: Ask, weather: Weather) -> Ask {
     match ask {
         Ask::Push(mut body) => {
-            body.entries.truncate(page);
+            body.entries.truncate(weather.fitting(&body.entries));
             Ask::Push(body)
         }
         other => other,
+    }
+}
+
+/// A page that is too long is asked for again, shorter: it changes nothing.
+fn answer_within(hub: &mut Peer, ask: &Ask, weather: Weather) -> Result<Answer> {
+    let told = answer(hub, ask, weather.page())?;
+    match &told {
+        Answer::Page(page) if weather.fitting(&page.entries) < page.entries.len() => {
+            answer(hub, ask, weather.fitting(&page.entries))
+        }
+        _ => Ok(told),
     }
 }
 
@@ -389,4 +424,40 @@ pub fn random_edit(peer: &mut Peer, size: usize, dice: &Dice) -> u64 {
         _ => set(peer, &id, "title", &text),
     };
     peer.write(&[change])
+}
+
+/// Settles one of the conflicts that are shown, as a person might: with one of
+/// the values, or another one. Whether there was any.
+pub fn resolve_a_conflict(peer: &mut Peer, dice: &Dice) -> Result<bool> {
+    let everything = Wanted { deleted: true, ..Wanted::default() };
+    let mut nodes = peer.store.nodes(&peer.owner(), &everything)?;
+    nodes.retain(|node| node.conflicts > 0);
+    if nodes.is_empty() {
+        return Ok(false);
+    }
+    let node = peer.store.node(&peer.owner(), &dice.pick(&nodes).id)?.expect("a listed node");
+    let fields: Vec<(&String, _)> = node.versions.iter().collect();
+    let (field, versions) = *dice.pick(&fields);
+    let value = dice.pick(versions).value.clone();
+    let (set, deleted) = match field.as_str() {
+        "deleted" => (Map::new(), Some(dice.percent(50))),
+        _ if field != "kind" && dice.percent(30) => {
+            (Map::from_iter([(field.clone(), json!("settled"))]), None)
+        }
+        _ => (Map::from_iter([(field.clone(), value)]), None),
+    };
+    Ok(peer.write(&[Change::Node { id: Some(node.id), set, deleted }]) > 0)
+}
+
+/// An op of a kind that nobody here knows, at the end of one's own chain.
+pub fn write_unknown_kind(peer: &mut Peer, dice: &Dice) {
+    let (owner, origin) = (peer.owner(), peer.store.origin().unwrap());
+    let id = Hlc { ms: peer.now(), counter: 9, actor: dice.roll() };
+    let op = json!({ "op": "move", "id": id, "owner": owner, "to": "the moon" }).to_string();
+    let head = peer.heads().of(&origin);
+    let hash = head.hash.then(&op);
+    let op = RawValue::from_string(op).unwrap();
+    let entry = Entry { origin, seq: head.seq + 1, hash, op };
+    let taken = peer.store.append(&owner, &[entry]).unwrap();
+    assert!(matches!(taken, Appended::Done { .. }), "{taken:?}");
 }
