@@ -3,7 +3,7 @@
 //! - [`world`]: replicas of one owner in one process, and the wire between
 //!   them; [`model`]: what ops mean, by definition
 //! - [`sim`]: random lives of a few replicas, a great many of them
-//! - [`converge`], [`long_lives`], [`put_back`], [`oplog`]: replicas
+//! - [`converge`], [`long_lives`], [`put_back`], [`oplog`], [`owners`]: replicas
 //!   end equal, lose nothing, and refuse what they must
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
@@ -43,6 +43,7 @@ mod long_lives;
 mod model;
 mod openapi;
 mod oplog;
+mod owners;
 mod put_back;
 mod running;
 mod seed;
