@@ -5,18 +5,18 @@
 //! ones, and bodies travel in their wire form. Only time, chance and the wire
 //! are the simulation's.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use hephd::{
     op::Heads,
-    store::Birth,
+    store::{Birth, fork::Healed},
     sync::{Answer, Ask, PushBody},
 };
 
 use super::{
     Outcome,
     coverage::Coverage,
-    disk::{Ledger, Minted, Replica},
+    disk::{Ledger, Minted, Replica, id_of},
     faults::Fault,
     plan::{MOST_REPLICAS, Options, Plan, Step, What, YEAR},
 };
@@ -219,6 +219,7 @@ impl Life {
         if let Some(before) = before {
             replica.note_beyond(&before, &mut self.minted)?;
         }
+        healed_well(&replica.peer, &trip.cycle.healed[healed..])?;
         self.look_at(trip, ended, healed);
         self.keep(push, &trip.way)?;
         if ended == Some(Ended::Whole) {
@@ -448,5 +449,23 @@ impl Life {
             }
         }
         Err("a cycle does not end")?
+    }
+}
+
+/// A chain that was cut is the hub's: nothing of one's own may follow there.
+/// And what was moved stood in no other chain.
+fn healed_well(peer: &Peer, healed: &[Healed]) -> Outcome<()> {
+    let Some(last) = healed.last() else { return Ok(()) };
+    let own = peer.store.origin()?;
+    if last.origin.as_ref() != Some(&own) {
+        Err(format!("{last:?}, and it writes on at {own}"))?;
+    }
+    let (moved, others): (Vec<_>, Vec<_>) =
+        peer.entries().into_iter().partition(|entry| entry.origin == own);
+    let others = others.iter().map(id_of).collect::<Outcome<BTreeSet<_>>>()?;
+    let moved = moved.iter().map(id_of).collect::<Outcome<BTreeSet<_>>>()?;
+    match moved.intersection(&others).next() {
+        Some(id) => Err(format!("{last:?}, and {id} stood in another chain too"))?,
+        None => Ok(()),
     }
 }
