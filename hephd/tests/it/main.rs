@@ -52,4 +52,5 @@ mod sim;
 mod spares;
 mod waking;
 mod web_root;
+mod wire;
 mod world;

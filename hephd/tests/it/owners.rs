@@ -149,7 +149,7 @@ fn what_one_owner_does_is_invisible_to_the_other() {
         }
         for (name, seen) in NAMES.iter().zip(views) {
             let entries = entries_beyond(&shared.store, &owner(name), &Heads::default());
-            let alone = Peer::holding(owner(name), &entries, dice.roll());
+            let alone = Peer::holding(&owner(name), &entries, dice.roll());
             assert_eq!(view(&alone, name), seen, "a store that holds nothing else");
         }
     });

@@ -186,7 +186,7 @@ fn without(peer: &Peer, origin: &str) -> (Vec<Entry>, Vec<Entry>) {
 fn go_on_with(life: &mut Life, spoke: usize, entries: &[Entry]) -> Outcome<Option<Ended>> {
     let seed = life.dice.roll();
     let (owner, clock) = (life.replicas[spoke].peer.owner(), life.replicas[spoke].peer.now());
-    life.replicas[spoke].peer = Peer::holding(owner, entries, seed);
+    life.replicas[spoke].peer = Peer::holding(&owner, entries, seed);
     life.replicas[spoke].peer.set_clock(clock);
     life.origins += 2;
     Ok(Some(Ended::Cut))

@@ -3,7 +3,8 @@
 //! die, clocks that jump, disks that are put back, copies that go on by
 //! themselves.
 //!
-//! - [`plan`]: what will happen, drawn from a seed; [`life`]: it happens
+//! - [`plan`]: what will happen, drawn from a seed; [`life`]: it happens, in
+//!   [`travel`] to messages, in [`disasters`] to machines
 //! - [`disk`]: what each disk owes; [`check`]: whether it pays
 //! - [`faults`]: whether that would be seen; [`first_design`]: the sync that
 //!   loses
@@ -16,6 +17,7 @@
 
 mod check;
 mod coverage;
+mod disasters;
 mod disk;
 mod faults;
 mod first_design;
@@ -23,6 +25,7 @@ mod life;
 mod plan;
 mod run;
 mod shrink;
+mod travel;
 
 use std::error::Error;
 
