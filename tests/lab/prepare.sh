@@ -14,6 +14,7 @@ declare -A packages=(
   # The libraries are those of the compiler that macos-check unpacks.
   [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
   [test]='caddy curl dbus faketime hyperfine iproute2 libxml2-utils nftables openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
+  [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'
   [api]='curl python3 python3-venv'
   [quickstart]='curl dbus passwd sqlite3 systemd'
