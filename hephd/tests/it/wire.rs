@@ -24,6 +24,8 @@ pub struct Weather {
     pub unanswered: usize,
     /// The request arrives twice.
     pub repeated: usize,
+    /// The hub takes less than this batch, if it is more than one entry.
+    pub too_large: usize,
     /// Entries on a page, both ways; 0 for as many as there are.
     pub page: usize,
     /// Bytes of ops there; 0 for as many as there are.
@@ -31,10 +33,12 @@ pub struct Weather {
 }
 
 impl Weather {
-    pub const FAIR: Self = Self { lost: 0, unanswered: 0, repeated: 0, page: 0, bytes: 0 };
+    pub const FAIR: Self =
+        Self { lost: 0, unanswered: 0, repeated: 0, too_large: 0, page: 0, bytes: 0 };
 
     pub fn foul(dice: &Dice) -> Self {
-        Self { lost: 8, unanswered: 8, repeated: 10, page: 1 + dice.below(40), bytes: 0 }
+        let page = 1 + dice.below(40);
+        Self { lost: 8, unanswered: 8, repeated: 10, too_large: 5, page, bytes: 0 }
     }
 
     fn page(&self) -> usize {
@@ -92,6 +96,11 @@ impl Trip {
                 Some(ask) => Way::Asked(shortened(ask, weather)),
             },
             Way::Asked(_) if dice.percent(weather.lost) => return Ok(Some(Ended::Cut)),
+            Way::Asked(Ask::Push(body))
+                if body.entries.len() > 1 && dice.percent(weather.too_large) =>
+            {
+                Way::Answered(Answer::TooLarge)
+            }
             Way::Asked(ask) => {
                 if dice.percent(weather.repeated) {
                     answer(hub, &ask, weather.page())?;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 /// What must have happened in every run of many lives.
-const EVENTS: [&str; 36] = [
+const EVENTS: [&str; 39] = [
     "ops at the hub",
     "ops at spokes",
     "conflicts",
@@ -16,6 +16,9 @@ const EVENTS: [&str; 36] = [
     "pages with more to come",
     "pushes refused as not next",
     "two cycles at once",
+    "cycles begun by a hint",
+    "cycles begun by an old hint",
+    "batches that were too large",
     "batches that came late",
     "ops that came late and were new",
     "ops acknowledged",

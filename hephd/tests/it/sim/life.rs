@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use hephd::{store::Birth, sync::PushBody};
+use hephd::{op::Heads, store::Birth, sync::PushBody};
 
 use super::{
     Outcome,
@@ -38,6 +38,8 @@ pub struct Life {
     pub(super) copies: Vec<Rc<Copy>>,
     /// Batches that were sent, or got lost on their way.
     pub(super) pushes: Vec<PushBody>,
+    /// The heads that the hub had when cycles began.
+    pub(super) hub_was: Vec<Heads>,
     pub(super) now: usize,
     pub(super) hub_down_until: usize,
 }
@@ -62,6 +64,7 @@ impl Life {
             journeys: Vec::new(),
             copies: Vec::new(),
             pushes: Vec::new(),
+            hub_was: Vec::new(),
             now: 0,
             hub_down_until: 0,
         })

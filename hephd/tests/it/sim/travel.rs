@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hephd::{
     store::fork::Healed,
-    sync::{Answer, Ask, PushBody},
+    sync::{Answer, Ask, Cycle, PushBody},
 };
 
 use super::{Outcome, disk::id_of, life::Life, plan::Options};
@@ -21,10 +21,31 @@ impl Life {
     pub(super) fn open(&mut self, spoke: usize) -> Outcome<()> {
         let under_way = self.journeys.iter().filter(|journey| journey.spoke == spoke).count();
         if under_way < self.options.at_once && self.replicas[spoke].away_until <= self.now {
-            self.journeys.push(Journey { spoke, trip: Trip::default() });
+            let trip = Trip { cycle: self.begin(spoke)?, way: Way::Home };
+            self.journeys.push(Journey { spoke, trip });
             self.seen.count("two cycles at once", usize::from(under_way > 0));
         }
         Ok(())
+    }
+
+    /// How a cycle begins: by asking, or by what the spoke was told of the hub
+    /// lately, which may be wrong by now.
+    fn begin(&mut self, spoke: usize) -> Outcome<Cycle> {
+        self.hub_was.push(self.replicas[0].peer.heads());
+        let joining = self.replicas[spoke].peer.store.owner()?.is_none();
+        if joining || self.dice.percent(50) {
+            return Ok(Cycle::default());
+        }
+        let lately = self.hub_was.len().saturating_sub(1 + self.dice.below(4));
+        let told = self.hub_was[lately].clone();
+        let old = told != self.replicas[0].peer.heads();
+        self.seen.count("cycles begun by a hint", 1);
+        self.seen.count("cycles begun by an old hint", usize::from(old));
+        let owner = self.replicas[0].peer.owner();
+        Ok(match self.dice.percent(50) {
+            true => Cycle::told(told.digest(&owner)),
+            false => Cycle::knowing(told),
+        })
     }
 
     /// Some cycle under way takes a step.
@@ -45,7 +66,8 @@ impl Life {
             return Weather::FAIR;
         }
         let Options { lost, unanswered, repeated, page, bytes, .. } = self.options;
-        Weather { lost, unanswered, repeated, page: 1 + self.dice.below(page), bytes }
+        let page = 1 + self.dice.below(page);
+        Weather { lost, unanswered, repeated, too_large: lost, page, bytes }
     }
 
     /// One step of a cycle, with what was planted in the way.
@@ -105,6 +127,7 @@ impl Life {
             Way::Answered(Answer::Page(page)) => {
                 self.seen.count("pages with more to come", usize::from(page.more));
             }
+            Way::Answered(Answer::TooLarge) => self.seen.count("batches that were too large", 1),
             Way::Answered(Answer::NotNext) => self.seen.count("pushes refused as not next", 1),
             _ => {}
         }
