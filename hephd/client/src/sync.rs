@@ -1,7 +1,7 @@
 //! `heph sync` and `heph status`: how this device stands with its hub.
 
 use hephd::{
-    clock::{Clock, ago},
+    clock::{Clock, ago, span},
     error::Result,
     report::{Report, Warning},
     rpc::status::SyncStatus,
@@ -113,11 +113,24 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
         let message = format!("the last sync failed: {}; last good one: {since}", error.message);
         warnings.push(Warning::new(&clean(&error.code), clean(&message)));
     }
+    if let Some(message) = clock_is_off(status) {
+        warnings.push(Warning::new("clock_off", message));
+    }
     if status.pending_conflicts > 0 {
         let message = format!("{}: both versions are kept", conflicts(status.pending_conflicts));
         warnings.push(Warning::new("conflicts", message));
     }
     warnings
+}
+
+/// Ops are ordered among those of the same moment by their clocks, so a wrong
+/// one loses nothing; it only shows odd times.
+fn clock_is_off(status: &SyncStatus) -> Option<String> {
+    const TOLERATED_SECS: f64 = 300.0;
+    let offset = status.clock_offset_secs.filter(|offset| offset.abs() > TOLERATED_SECS)?;
+    let way = if offset > 0.0 { "behind" } else { "ahead of" };
+    let by = span(offset.abs() as u64);
+    Some(format!("this device's clock is {by} {way} the hub's; nothing is lost, but set it right"))
 }
 
 fn conflicts(n: u64) -> String {
@@ -147,6 +160,17 @@ mod tests {
     fn failing(code: &str) -> SyncStatus {
         let error = SyncError { code: code.to_owned(), message: String::new() };
         SyncStatus { last_error: Some(error), auth_failure: code == "auth_failed", ..spoke() }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_and_one_that_is_nearly_right_is_not() {
+        let off = |secs: f64| {
+            let status = SyncStatus { clock_offset_secs: Some(secs), ..spoke() };
+            warnings(&status).pop().map(|warning| warning.message)
+        };
+        assert!(off(7200.0).unwrap().contains("2h 0m behind"));
+        assert!(off(-86_400.0 * 3.0).unwrap().contains("3d 0h ahead of"));
+        assert_eq!(off(-299.0), None);
     }
 
     #[test]
