@@ -28,8 +28,9 @@ const WAITING_JOBS: usize = 256;
 const GROUP: usize = 128;
 const READERS: usize = 2;
 
-/// Work on the store; what it gives is not told before it is durable.
-type Job = Box<dyn FnOnce(&mut Store) -> Told + Send>;
+/// Work on the store: whether it went well, and how to tell its caller, which
+/// is not done before it is durable.
+type Job = Box<dyn FnOnce(&mut Store) -> (bool, Told) + Send>;
 
 /// Tells a caller how it ended, given whether it is durable.
 type Told = Box<dyn FnOnce(Result<()>) + Send>;
@@ -125,6 +126,12 @@ impl Replica {
         ))
     }
 
+    /// Writing jobs that wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.writer.jobs.max_capacity() - self.writer.jobs.capacity()
+    }
+
     /// The store's file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -180,9 +187,11 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |store| {
             let done = job(store);
-            Box::new(move |durable| {
+            let well = done.is_ok();
+            let told: Told = Box::new(move |durable: Result<()>| {
                 let _ = answer.send(done.and_then(|value| durable.map(|()| value)));
-            })
+            });
+            (well, told)
         });
         let gone = || Error::internal("the store's thread gave no answer");
         self.jobs.send(job).await.map_err(|_| gone())?;
@@ -200,7 +209,7 @@ type Waiting = mpsc::Receiver<Job>;
 /// A reading job, in a transaction that fixes what it sees.
 fn read(store: &mut Store, job: Job, _: &mut Waiting) {
     let begun = store.begin_reading();
-    if let Some(told) = survive(store, job) {
+    if let Some((_, told)) = survive(store, job) {
         told(begun);
     }
     store.end_reading();
@@ -210,29 +219,33 @@ fn read(store: &mut Store, job: Job, _: &mut Waiting) {
 fn write_together(store: &mut Store, first: Job, waiting: &mut Waiting) {
     if store.begin_group().is_err() {
         // Somebody holds the store. The job's own work waits again, and says why.
-        if let Some(told) = survive(store, first) {
+        if let Some((_, told)) = survive(store, first) {
             told(Ok(()));
         }
         return;
     }
     let (mut next, mut done) = (Some(first), Vec::new());
     while let Some(job) = next {
-        let told = survive(store, job);
+        done.extend(one_of_a_group(store, job));
         if !store.in_group() {
-            // The disk failed, and all that was done together is undone.
-            let failed = store.end_group();
-            done.into_iter().for_each(|told: Told| told(failed.clone()));
-            told.into_iter().for_each(|told| told(failed.clone()));
-            return;
+            break; // The disk failed, and all that was done together is undone.
         }
-        done.extend(told);
         next = if done.len() < GROUP { waiting.try_recv().ok() } else { None };
     }
     let durable = store.end_group();
     done.into_iter().for_each(|told| told(durable.clone()));
 }
 
-fn survive(store: &mut Store, job: Job) -> Option<Told> {
-    let told = catch_unwind(AssertUnwindSafe(|| job(store)));
-    told.inspect_err(|_| tracing::error!("a job on the store panicked; its work is undone")).ok()
+/// A job that fails or panics leaves nothing behind.
+fn one_of_a_group(store: &mut Store, job: Job) -> Option<Told> {
+    let begun = store.begin_part();
+    let ended = survive(store, job);
+    let well = ended.as_ref().is_some_and(|(well, _)| *well);
+    let kept = begun.and_then(|()| store.end_part(well));
+    ended.map(|(_, told)| -> Told { Box::new(move |durable| told(kept.and(durable))) })
+}
+
+fn survive(store: &mut Store, job: Job) -> Option<(bool, Told)> {
+    let ended = catch_unwind(AssertUnwindSafe(|| job(store)));
+    ended.inspect_err(|_| tracing::error!("a job on the store panicked; its work is undone")).ok()
 }

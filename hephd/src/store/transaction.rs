@@ -72,6 +72,27 @@ impl Store {
         !self.conn.is_autocommit()
     }
 
+    /// From here on, pieces of work are a part of the group that can be undone
+    /// alone.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn begin_part(&self) -> Result<()> {
+        Ok(self.conn.execute_batch("SAVEPOINT part")?)
+    }
+
+    /// Keeps the part for the group, or undoes it.
+    ///
+    /// # Errors
+    /// SQLite's; when the whole group was undone, there is nothing to say here.
+    pub fn end_part(&self, keep: bool) -> Result<()> {
+        if !self.in_group() {
+            return Ok(());
+        }
+        let end = if keep { "RELEASE part" } else { "ROLLBACK TO part; RELEASE part" };
+        Ok(self.conn.execute_batch(end)?)
+    }
+
     /// From here on, reading sees one state of the store.
     ///
     /// # Errors

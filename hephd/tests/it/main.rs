@@ -3,6 +3,8 @@
 //! - [`world`]: replicas of one owner in one process, and the wire between
 //!   them; [`model`]: what ops mean, by definition
 //! - [`sim`]: random lives of a few replicas, a great many of them
+//! - [`cycle`]: one cycle by hand; [`waking`]: when a device syncs;
+//!   [`together`]: group commit
 //! - [`converge`], [`long_lives`], [`put_back`], [`oplog`], [`owners`]: replicas
 //!   end equal, lose nothing, and refuse what they must
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
@@ -39,6 +41,7 @@ mod cycle;
 mod disturbed;
 mod ends;
 mod fuzz_corpus;
+mod long_cursor;
 mod long_lives;
 mod model;
 mod openapi;
@@ -50,6 +53,7 @@ mod seed;
 mod served;
 mod sim;
 mod spares;
+mod together;
 mod waking;
 mod web_root;
 mod wire;
