@@ -135,6 +135,7 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/rpc", post(call::handle))
         .route("/sync/heads", get(heads::handle))
         .route("/sync/pull", get(pull::handle))
+        .route("/sync/pull", post(pull::handle_body))
         .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
         .route("/sync/events", get(events::handle))

@@ -1,4 +1,5 @@
-//! `GET /sync/pull`: the entries that a cursor lacks.
+//! `GET /sync/pull`: the entries that a cursor lacks. `POST` takes the same
+//! question as a body: a cursor of thousands of origins is too long for a URL.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Hub,
+    body::JsonBody,
     reply::{self, Reply},
 };
 use crate::{
@@ -40,6 +42,15 @@ pub(super) async fn handle(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Reply {
     let Query(asked) = asked.map_err(|e| reply::bad_request(&e.body_text()))?;
+    page(&hub, &asked).await
+}
+
+pub(super) async fn handle_body(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody) -> Reply {
+    let asked = serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
+    page(&hub, &asked).await
+}
+
+async fn page(hub: &Hub, asked: &Asked) -> Reply {
     let after = Cursor::decode(&asked.after).map_err(|e| reply::bad_request(&e.to_string()))?;
     let owner = hub.replica.owner().await?;
     let limit = asked.limit.unwrap_or(PAGE);

@@ -181,7 +181,8 @@ fn calls(checked: &mut Checked) {
         checked.post("/rpc", 200, &body);
     }
     checked.post("/rpc", 204, r#"{"jsonrpc":"2.0","method":"health"}"#);
-    for path in ["/rpc", "/sync/push"] {
+    checked.post("/sync/pull", 200, r#"{"after":"","limit":1}"#);
+    for path in ["/rpc", "/sync/push", "/sync/pull"] {
         checked.post(path, 400, "{");
         checked.post(path, 413, &"x".repeat(9 << 20));
         checked.post(path, 422, r#"{"method":"\ud800"}"#);
