@@ -35,7 +35,7 @@ pub(super) async fn pass(State(hub): State<Arc<Hub>>, request: Request, next: Ne
         Ok(()) => next.run(request).await,
     };
     hub.metrics.answered(&route, response.status().as_u16());
-    dress(&hub, response.headers_mut());
+    dress(&hub, &route, response.headers_mut());
     response
 }
 
@@ -66,14 +66,17 @@ fn check_fields(headers: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Headers that an answer has already are its own.
-fn dress(hub: &Hub, headers: &mut HeaderMap) {
+/// Headers that an answer has already are its own. What replicas exchange is
+/// no page, and travels without what only pages need.
+fn dress(hub: &Hub, route: &str, headers: &mut HeaderMap) {
     let mut put = |name: HeaderName, value: HeaderValue| {
         headers.entry(name).or_insert(value);
     };
-    put(header::CONTENT_SECURITY_POLICY, hub.content_policy.clone());
+    if !route.starts_with("/sync/") {
+        put(header::CONTENT_SECURITY_POLICY, hub.content_policy.clone());
+        put(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     put(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    put(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     put(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if hub.issuer.is_some() {
         CORS.into_iter().for_each(|(name, value)| put(name, HeaderValue::from_static(value)));

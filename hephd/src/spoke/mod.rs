@@ -115,7 +115,15 @@ pub fn start(
         requested,
         stopping,
     };
-    let cycles = Cycles { replica, wire, machine: machine.clone(), report, page: PAGE, seen: None };
+    let cycles = Cycles {
+        replica,
+        wire,
+        machine: machine.clone(),
+        report,
+        page: PAGE,
+        seen: None,
+        heard: None,
+    };
     let both = async move {
         tokio::join!(run(cycles, pace), listen);
         Ok(())
@@ -142,10 +150,10 @@ async fn run(mut cycles: Cycles, mut pace: Pace) {
         pace.moved.mark_unchanged();
         let hint = *pace.hints.borrow_and_update();
         // Whoever asks for a cycle wants the hub to be asked, not its hints.
-        let hint = hint.filter(|_| by_hint && waiting.is_empty());
+        let quick = by_hint && waiting.is_empty();
         // What has arrived by then is durable, so a cycle may be cut anywhere.
         let outcome = tokio::select! {
-            outcome = cycles.one(hint) => outcome,
+            outcome = cycles.one(hint, quick) => outcome,
             () = pace.stopping.heard() => return,
         };
         let wait = pace.after(&outcome);
@@ -187,19 +195,28 @@ impl Pace {
     /// it would be tried in vain for each keystroke.
     async fn next(&mut self, wait: Duration, seen: Option<Hash>) -> Next {
         let failing = self.backoff.failing();
-        let mut again = self.hints.clone();
-        again.mark_unchanged();
-        let hinted = self.hints.wait_for(|hint| hint.is_some() && *hint != seen);
+        // A hub that hints anew while it fails is there again.
+        let known = seen.filter(|_| !failing);
         tokio::select! {
             () = self.stopping.heard() => Next::Stop,
             Some(request) = self.requested.recv() => Next::Asked(request),
             Ok(()) = self.moved.changed(), if !failing => Next::Quick,
-            Ok(_) = hinted, if !failing => Next::Quick,
-            // A hub that hints anew is there again.
-            Ok(()) = again.changed(), if failing => Next::Whole,
+            () = news(&mut self.hints, known) => if failing { Next::Whole } else { Next::Quick },
             () = tokio::time::sleep(wait) => Next::Whole,
         }
     }
+}
+
+/// Waits for a hint that came after the last cycle began, and that says
+/// something else than what is known.
+async fn news(hints: &mut watch::Receiver<Option<Hash>>, known: Option<Hash>) {
+    while hints.changed().await.is_ok() {
+        let hint = *hints.borrow_and_update();
+        if hint.is_some() && hint != known {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// What a cycle needs, and what one leaves to the next.
@@ -212,13 +229,17 @@ struct Cycles {
     page: usize,
     /// The digest of the hub's heads after the last cycle.
     seen: Option<Hash>,
+    /// The hub's last hint when the last cycle began.
+    heard: Option<Hash>,
 }
 
 impl Cycles {
     /// One cycle, and what is remembered of it.
-    async fn one(&mut self, hint: Option<Hash>) -> Result<(), Failed> {
+    async fn one(&mut self, hint: Option<Hash>, quick: bool) -> Result<(), Failed> {
         self.report.send_modify(|health| health.last_attempt = Some(self.machine.clock.now_ms()));
-        let mut cycle = self.begin(hint).with_page(self.page);
+        let cycle = if quick { self.begin(hint) } else { Cycle::default() };
+        let mut cycle = cycle.with_page(self.page);
+        self.heard = hint;
         let outcome = self.exchange(&mut cycle).await;
         let too_slow = outcome.as_ref().is_err_and(|failed| failed.too_slow);
         self.page = if too_slow { (cycle.page() / 2).max(1) } else { cycle.page() };
@@ -228,12 +249,14 @@ impl Cycles {
     }
 
     /// The hub's last hint, while its stream is open, says what need not be
-    /// asked.
+    /// asked. One that is older than the last cycle says nothing: that cycle
+    /// has seen where the hub stands.
     fn begin(&self, hint: Option<Hash>) -> Cycle {
-        let known = self.report.borrow().hub_heads.clone();
-        match (hint, known) {
-            (Some(digest), Some(heads)) if self.seen == Some(digest) => Cycle::knowing(heads),
-            (Some(digest), Some(_)) => Cycle::told(digest),
+        match (hint, self.report.borrow().hub_heads.clone()) {
+            (Some(digest), Some(_)) if hint != self.seen && hint != self.heard => {
+                Cycle::told(digest)
+            }
+            (Some(_), Some(heads)) => Cycle::knowing(heads),
             _ => Cycle::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use url::Url;
 
 use crate::{
@@ -20,6 +21,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 const DEADLINE: Duration = Duration::from_secs(300);
 /// No answer is larger: a page has at most 4 MiB of ops, or one op.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// Proxies take at least 8 KiB of a URL; a longer cursor travels as a body.
+const MAX_CURSOR_IN_URL: usize = 4 << 10;
 
 /// A hub, as HTTP reaches it.
 #[derive(Debug, Clone)]
@@ -133,16 +137,22 @@ impl Wire {
                 .http
                 .get(self.url("sync/heads")?)
                 .header(header::IF_NONE_MATCH, format!("\"{digest}\"")),
-            Ask::Pull(after) => self
-                .http
-                .get(self.url("sync/pull")?)
-                .query(&[("after", after.encode()), ("limit", page.to_string())]),
+            Ask::Pull(after) => self.pull(&after.encode(), page)?,
             Ask::Push(body) => self.http.post(self.url("sync/push")?).json(body),
             Ask::Chain(origin, places) => {
                 let at = places.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
                 let asked = [("origin", origin.as_str()), ("at", &at)];
                 self.http.get(self.url("sync/chain")?).query(&asked)
             }
+        })
+    }
+
+    fn pull(&self, after: &str, limit: usize) -> Result<RequestBuilder> {
+        let url = self.url("sync/pull")?;
+        Ok(if after.len() > MAX_CURSOR_IN_URL {
+            self.http.post(url).json(&json!({ "after": after, "limit": limit }))
+        } else {
+            self.http.get(url).query(&[("after", after), ("limit", &limit.to_string())])
         })
     }
 

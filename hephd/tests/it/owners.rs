@@ -45,7 +45,8 @@ fn view(peer: &Peer, name: &str) -> String {
     let asked = hub::answer_heads(store, &owner, Some(heads.digest(&owner)), TODAY).unwrap();
     let links = (0..4).map(|n| format!("node-{n}").parse::<EntityId>().unwrap()).map(|id| {
         let (from, to) = (store.links_from(&owner, &id), store.links_to(&owner, &id));
-        json!([from.unwrap(), to.unwrap(), store.node(&owner, &id).unwrap()])
+        let history = store.history(&owner, &id, None, 1_000).unwrap();
+        json!([from.unwrap(), to.unwrap(), store.node(&owner, &id).unwrap(), history])
     });
     assert!(asked.1.is_none(), "the digest of its own heads is the digest of its heads");
     json!({
