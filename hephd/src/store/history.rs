@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::OptionalExtension;
 use serde_json::{Value, json};
 
-use super::{Store, damaged, intake, query::MAX_PAGE, state};
+use super::{Store, damaged, names, query::MAX_PAGE, state};
 use crate::{
     clock::rfc3339,
     error::Result,
@@ -41,8 +41,8 @@ impl Store {
         target: &Target,
         each: &mut dyn FnMut(Set) -> Result<()>,
     ) -> Result<()> {
-        let Some(owner) = intake::known_owner(&self.conn, owner)? else { return Ok(()) };
-        let entity = intake::number_of_entity(&self.conn, owner, &target.key())?;
+        let Some(owner) = names::known_owner(&self.conn, owner)? else { return Ok(()) };
+        let entity = names::number_of_entity(&self.conn, owner, &target.key())?;
         let mut read =
             self.conn.prepare_cached("SELECT bytes FROM ops WHERE entity = ?1 ORDER BY n")?;
         let mut rows = read.query([entity])?;

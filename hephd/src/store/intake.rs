@@ -10,13 +10,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::state;
+use super::{
+    names::{hash_at, number_of_entity, number_of_owner},
+    state,
+};
 use crate::{
     error::{Error, Result},
     hlc::Hlc,
     id::{Origin, OwnerId},
-    merge::Entity,
-    op::{Hash, Head, Op, Target},
+    merge::{Entity, Version},
+    op::{Hash, Head, Op, Set, Target},
 };
 
 /// What a known op's id stands for.
@@ -30,11 +33,11 @@ pub(super) enum Known {
 /// One transaction's ops of one owner.
 pub(super) struct Intake<'a> {
     pub(super) conn: &'a Connection,
-    pub(super) owner: i64,
+    owner: i64,
     chains: HashMap<Origin, Chain>,
     touched: BTreeMap<Target, Touched>,
     /// Some known op supersedes one that has not come.
-    pub(super) awaiting: bool,
+    awaiting: bool,
 }
 
 /// A node or link that this transaction has looked at.
@@ -131,9 +134,64 @@ impl<'a> Intake<'a> {
         }
         let n = self.conn.last_insert_rowid();
         if let (Op::Set(set), Some(entity)) = (op, entity) {
-            state::apply(self, set, entity, n)?;
+            self.apply(set, entity, n)?;
         }
         Ok(Some(n))
+    }
+
+    /// A new op takes its place among the versions of its field: `versions`
+    /// holds the ops that no known op supersedes, in whatever order they come.
+    fn apply(&mut self, set: &Set, entity: i64, n: i64) -> Result<()> {
+        for seen in &set.seen {
+            self.supersede(set, *seen, entity)?;
+        }
+        if self.was_awaited(set, entity)? || set.seen.contains(&set.id) {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached("INSERT INTO versions (entity, field, op) VALUES (?1, ?2, ?3)")?
+            .execute(params![entity, set.field, n])?;
+        let version = Version { id: set.id, value: set.value.clone() };
+        self.entity(&set.target)?.insert(&set.field, version);
+        Ok(())
+    }
+
+    /// A version is current no longer, or never will be once it comes.
+    fn supersede(&mut self, set: &Set, seen: Hlc, entity: i64) -> Result<()> {
+        let (conn, owner, id) = (self.conn, self.owner, seen.to_string());
+        let known: Option<i64> = conn
+            .prepare_cached("SELECT n FROM ops WHERE owner = ?1 AND id = ?2")?
+            .query_row(params![owner, id], |row| row.get(0))
+            .optional()?;
+        if let Some(n) = known {
+            conn.prepare_cached(
+                "DELETE FROM versions WHERE entity = ?1 AND field = ?2 AND op = ?3",
+            )?
+            .execute(params![entity, set.field, n])?;
+            self.entity(&set.target)?.remove(&set.field, seen);
+        } else {
+            self.awaiting = true;
+            conn.prepare_cached("INSERT OR IGNORE INTO awaited VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![owner, id, entity, set.field])?;
+        }
+        Ok(())
+    }
+
+    /// Whether a known op supersedes this one. Whoever named it for another
+    /// field did not mean it; nobody waits for it any longer either way.
+    fn was_awaited(&self, set: &Set, entity: i64) -> Result<bool> {
+        if !self.awaiting {
+            return Ok(false);
+        }
+        let (conn, owner, id) = (self.conn, self.owner, set.id.to_string());
+        let superseded = conn
+            .prepare_cached(
+                "SELECT 1 FROM awaited WHERE owner = ?1 AND id = ?2 AND entity = ?3 AND field = ?4",
+            )?
+            .exists(params![owner, id, entity, set.field])?;
+        conn.prepare_cached("DELETE FROM awaited WHERE owner = ?1 AND id = ?2")?
+            .execute(params![owner, id])?;
+        Ok(superseded)
     }
 
     /// The current versions of a node or link, read once and then kept up to
@@ -193,38 +251,4 @@ impl<'a> Intake<'a> {
         }
         Ok(())
     }
-}
-
-/// An owner's number, given now where it has none.
-pub(super) fn number_of_owner(conn: &Connection, owner: &OwnerId) -> Result<i64> {
-    if let Some(n) = known_owner(conn, owner)? {
-        return Ok(n);
-    }
-    conn.execute("INSERT INTO owners (id) VALUES (?1)", [owner.as_str()])?;
-    Ok(conn.last_insert_rowid())
-}
-
-/// An owner's number; none for one without any ops here.
-pub(super) fn known_owner(conn: &Connection, owner: &OwnerId) -> Result<Option<i64>> {
-    let mut read = conn.prepare_cached("SELECT n FROM owners WHERE id = ?1")?;
-    Ok(read.query_row([owner.as_str()], |row| row.get(0)).optional()?)
-}
-
-/// The number of a node or link; none for one that no op is about.
-pub(super) fn number_of_entity(conn: &Connection, owner: i64, key: &str) -> Result<Option<i64>> {
-    let mut read = conn.prepare_cached("SELECT n FROM entities WHERE owner = ?1 AND key = ?2")?;
-    Ok(read.query_row(params![owner, key], |row| row.get(0)).optional()?)
-}
-
-/// A chain's hash at a place, by the chain's number.
-pub(super) fn hash_at(conn: &Connection, chain: i64, seq: u64) -> Result<Option<Hash>> {
-    if seq == 0 {
-        return Ok(Some(Hash::NONE));
-    }
-    if i64::try_from(seq).is_err() {
-        return Ok(None); // No chain is that long, and no SQLite integer.
-    }
-    let mut read = conn.prepare_cached("SELECT hash FROM chains WHERE chain = ?1 AND seq = ?2")?;
-    let hash = read.query_row(params![chain, seq], |row| row.get(0));
-    Ok(hash.optional()?.map(Hash))
 }

@@ -9,6 +9,8 @@
 //! - [`schema`]: its tables
 //! - `copy`: a whole store in memory, as the next process finds it
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
+//! - `intake`: ops on their way into the tables; `transaction`: all or none;
+//!   `names`: the numbers that stand for names
 //! - `state`: the versions, nodes and links that the ops mean
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
@@ -22,6 +24,7 @@ pub mod file;
 pub mod fork;
 pub mod history;
 mod intake;
+mod names;
 pub mod oplog;
 pub mod proof;
 pub mod query;

@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use super::{
     Store, damaged,
-    intake::{self, Intake, Known},
+    intake::{Intake, Known},
+    names,
     transaction::Work,
 };
 use crate::{
@@ -57,7 +58,7 @@ impl Store {
         let mut read =
             self.conn.prepare_cached("SELECT origin, seq, hash FROM heads WHERE owner = ?1")?;
         let mut heads = Heads::default();
-        let Some(owner) = intake::known_owner(&self.conn, owner)? else { return Ok(heads) };
+        let Some(owner) = names::known_owner(&self.conn, owner)? else { return Ok(heads) };
         let mut rows = read.query([owner])?;
         while let Some(row) = rows.next()? {
             let origin = row.get::<_, String>(0)?.parse().map_err(|e| damaged("heads", &e))?;
@@ -84,7 +85,7 @@ impl Store {
             return Ok(Some(Hash::NONE));
         }
         let chain = self.chain(owner, origin)?;
-        chain.map_or(Ok(None), |chain| intake::hash_at(&self.conn, chain, seq))
+        chain.map_or(Ok(None), |chain| names::hash_at(&self.conn, chain, seq))
     }
 
     /// The entries that somebody with the heads `after` lacks, per origin in
