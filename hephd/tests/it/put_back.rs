@@ -25,9 +25,10 @@ fn open(db: &Path, seed: u64) -> Peer {
     peer
 }
 
+/// So many edits that each change something.
 fn edits(peer: &mut Peer, count: usize, dice: &Dice) {
     for _ in 0..count {
-        world::random_edit(peer, 8, dice);
+        while world::random_edit(peer, 8, dice) == 0 {}
     }
 }
 
