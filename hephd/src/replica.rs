@@ -28,9 +28,9 @@ const WAITING_JOBS: usize = 256;
 const GROUP: usize = 128;
 const READERS: usize = 2;
 
-/// Work on the store: whether it went well, and how to tell its caller, which
-/// is not done before it is durable.
-type Job = Box<dyn FnOnce(&mut Store) -> (bool, Told) + Send>;
+/// Work on the store, or word that there can be none: whether it went well,
+/// and how to tell its caller, which is not done before it is durable.
+type Job = Box<dyn FnOnce(Result<&mut Store>) -> (bool, Told) + Send>;
 
 /// Tells a caller how it ended, given whether it is durable.
 type Told = Box<dyn FnOnce(Result<()>) + Send>;
@@ -74,9 +74,29 @@ impl Replica {
         &self,
         job: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        // SQLite would go on writing to a file that nobody finds any more.
         self.check_in_place()?;
-        self.writer.run(job).await
+        self.writer.run(job, |_| ()).await
+    }
+
+    /// Runs a job on the writer's connection that may add ops. `then` is called
+    /// once they are durable, also where nobody waits for the answer any more;
+    /// whether it says that there are new ones is told to all who hear.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn add<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
+        then: impl FnOnce(&T) -> bool + Send + 'static,
+    ) -> Result<T> {
+        self.check_in_place()?;
+        let moved = self.moved.clone();
+        let then = move |value: &T| {
+            if then(value) {
+                moved.send_replace(());
+            }
+        };
+        self.writer.run(job, then).await
     }
 
     /// Runs a job on a reader's connection.
@@ -88,13 +108,7 @@ impl Replica {
         job: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let n = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
-        self.readers[n].run(move |store| job(store)).await
-    }
-
-    /// Says that ops were added from outside of sync's own cycle: there may be
-    /// something to push, or to tell the spokes of.
-    pub fn tell_moved(&self) {
-        self.moved.send_replace(());
+        self.readers[n].run(move |store| job(store), |_| ()).await
     }
 
     /// Hears of ops that were added from now on.
@@ -183,13 +197,18 @@ impl Worker {
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Store) -> Result<T> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |store| {
-            let done = job(store);
+            let done = store.and_then(job);
             let well = done.is_ok();
             let told: Told = Box::new(move |durable: Result<()>| {
-                let _ = answer.send(done.and_then(|value| durable.map(|()| value)));
+                let ended = done.and_then(|value| durable.map(|()| value));
+                if let Ok(value) = &ended {
+                    then(value);
+                }
+                let _ = answer.send(ended);
             });
             (well, told)
         });
@@ -209,19 +228,16 @@ type Waiting = mpsc::Receiver<Job>;
 /// A reading job, in a transaction that fixes what it sees.
 fn read(store: &mut Store, job: Job, _: &mut Waiting) {
     let begun = store.begin_reading();
-    if let Some((_, told)) = survive(store, job) {
-        told(begun);
+    if let Some((_, told)) = survive(begun.map(|()| &mut *store), job) {
+        told(Ok(()));
     }
     store.end_reading();
 }
 
 /// A writing job and those that wait behind it.
 fn write_together(store: &mut Store, first: Job, waiting: &mut Waiting) {
-    if store.begin_group().is_err() {
-        // Somebody holds the store. The job's own work waits again, and says why.
-        if let Some((_, told)) = survive(store, first) {
-            told(Ok(()));
-        }
+    if let Err(held) = store.begin_group() {
+        refuse(first, waiting, &held);
         return;
     }
     let (mut next, mut done) = (Some(first), Vec::new());
@@ -236,16 +252,31 @@ fn write_together(store: &mut Store, first: Job, waiting: &mut Waiting) {
     done.into_iter().for_each(|told| told(durable.clone()));
 }
 
-/// A job that fails or panics leaves nothing behind.
-fn one_of_a_group(store: &mut Store, job: Job) -> Option<Told> {
-    let begun = store.begin_part();
-    let ended = survive(store, job);
-    let well = ended.as_ref().is_some_and(|(well, _)| *well);
-    let kept = begun.and_then(|()| store.end_part(well));
-    ended.map(|(_, told)| -> Told { Box::new(move |durable| told(kept.and(durable))) })
+/// Somebody holds the store, and has been waited for. All who wait are told at
+/// once, or the last of them would wait for as long as all together.
+fn refuse(first: Job, waiting: &mut Waiting, held: &Error) {
+    let mut next = Some(first);
+    while let Some(job) = next {
+        if let Some((_, told)) = survive(Err(held.clone()), job) {
+            told(Ok(()));
+        }
+        next = waiting.try_recv().ok();
+    }
 }
 
-fn survive(store: &mut Store, job: Job) -> Option<(bool, Told)> {
+/// A job that fails or panics leaves nothing behind; where that cannot be, the
+/// whole group is undone.
+fn one_of_a_group(store: &mut Store, job: Job) -> Option<Told> {
+    let begun = store.begin_part();
+    let ended = survive(begun.map(|()| &mut *store), job);
+    let well = ended.as_ref().is_some_and(|(well, _)| *well);
+    if store.end_part(well).is_err() {
+        store.undo_group();
+    }
+    ended.map(|(_, told)| told)
+}
+
+fn survive(store: Result<&mut Store>, job: Job) -> Option<(bool, Told)> {
     let ended = catch_unwind(AssertUnwindSafe(|| job(store)));
     ended.inspect_err(|_| tracing::error!("a job on the store panicked; its work is undone")).ok()
 }

@@ -1,6 +1,6 @@
 //! `POST /sync/push`: entries that extend chains, in one durable transaction.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::extract::State;
 
@@ -45,29 +45,31 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
         return Err(reply::bad_request(&format!("at most {MAX_ENTRIES} entries at a time")));
     }
     let owner = hub.replica.owner().await?;
-    let (asked, now) = (Arc::clone(&hub), hub.clock.now_ms());
-    let outcome = hub.replica.write(move |store| {
+    let (asked, keeper, now) = (Arc::clone(&hub), Arc::clone(&hub), hub.clock.now_ms());
+    let take = move |store: &mut Store| {
         let new = new_origins(&store.heads(&owner)?, &body);
-        if let Err(until_tomorrow) = asked.newcomers.room_for(new, now) {
-            return Ok(Err(until_tomorrow));
+        Ok(match asked.newcomers.room_for(new, now) {
+            Ok(()) => Ok((new, answer(store, &owner, &body)?)),
+            Err(until_tomorrow) => Err(until_tomorrow),
+        })
+    };
+    // Once it is durable: the sender may have gone, and the others want to know.
+    let note = move |taken: &Taken| match taken {
+        Ok((new, Ok(pushed))) => {
+            keeper.newcomers.came(*new, now);
+            keeper.metrics.received(pushed.received, pushed.applied);
+            pushed.received > 0
         }
-        let answered = answer(store, &owner, &body)?;
-        if answered.is_ok() {
-            asked.newcomers.came(new, now);
-        }
-        Ok(Ok(answered))
-    });
-    match outcome.await?.map_err(reply::too_many_origins)? {
-        Ok(pushed) => {
-            if pushed.received > 0 {
-                hub.replica.tell_moved();
-            }
-            hub.metrics.received(pushed.received, pushed.applied);
-            reply::ok(&pushed)
-        }
-        Err(outcome) => Err(reply::refused(outcome)),
+        _ => false,
+    };
+    match hub.replica.add(take, note).await?.map_err(reply::too_many_origins)? {
+        (_, Ok(pushed)) => reply::ok(&pushed),
+        (_, Err(outcome)) => Err(reply::refused(outcome)),
     }
 }
+
+/// New origins and what became of a batch, or how long it has to wait.
+type Taken = Result<(u64, Result<PushedBody, Appended>), Duration>;
 
 fn new_origins(known: &Heads, body: &PushBody) -> u64 {
     let origins = body.entries.iter().map(|entry| &entry.origin);

@@ -91,11 +91,8 @@ impl Daemon {
 
     async fn write(&self, WriteParams { changes }: WriteParams) -> Result<Value, RpcError> {
         let owner = self.replica.owner().await?;
-        let written = self.replica.write(move |store| store.write(&owner, &changes)).await?;
-        if written.ops > 0 {
-            self.replica.tell_moved();
-        }
-        Ok(json!(written))
+        let write = move |store: &mut Store| store.write(&owner, &changes);
+        Ok(json!(self.replica.add(write, |written| written.ops > 0).await?))
     }
 
     async fn sync_now(&self) -> Result<()> {

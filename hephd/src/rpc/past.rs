@@ -94,11 +94,8 @@ impl Daemon {
     pub(super) async fn resolve(&self, asked: ResolveParams) -> Result<Value, RpcError> {
         let owner = self.replica.owner().await?;
         let answer = asked.answer()?;
-        let resolved = self.replica.write(move |store| asked.settle(store, &owner, answer)).await?;
-        if resolved.ops > 0 {
-            self.replica.tell_moved();
-        }
-        Ok(json!(resolved))
+        let settle = move |store: &mut Store| asked.settle(store, &owner, answer);
+        Ok(json!(self.replica.add(settle, |resolved| resolved.ops > 0).await?))
     }
 }
 

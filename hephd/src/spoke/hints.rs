@@ -12,10 +12,19 @@ use crate::{op::Hash, stopping::Stopping};
 /// No line of a hub's stream is longer.
 const MAX_LINE: usize = 1024;
 
+/// What the hub last said of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Hint {
+    /// Of its heads; none while no stream is open.
+    pub(super) digest: Option<Hash>,
+    /// How many streams it has opened: one more, and it is there again.
+    pub(super) streams: u64,
+}
+
 /// Keeps a stream open, again and again, and tells the digests that come.
 pub(super) async fn listen(
     wire: Wire,
-    told: watch::Sender<Option<Hash>>,
+    told: watch::Sender<Hint>,
     mut backoff: Backoff,
     mut stopping: Stopping,
 ) {
@@ -25,7 +34,7 @@ pub(super) async fn listen(
                 Ok(stream) => {
                     follow(stream, &told, &mut backoff).await;
                     // What was said is worth nothing once nobody says it any more.
-                    told.send_replace(None);
+                    told.send_modify(|hint| hint.digest = None);
                 }
                 Err(error) => tracing::debug!("{}", error.message),
             }
@@ -38,12 +47,12 @@ pub(super) async fn listen(
     }
 }
 
-async fn follow(mut stream: Response, told: &watch::Sender<Option<Hash>>, backoff: &mut Backoff) {
-    let mut lines = Lines::default();
+async fn follow(mut stream: Response, told: &watch::Sender<Hint>, backoff: &mut Backoff) {
+    let (mut lines, streams) = (Lines::default(), told.borrow().streams + 1);
     while let Ok(Some(chunk)) = stream.chunk().await {
         backoff.reset();
         for digest in lines.digests(&chunk) {
-            told.send_replace(Some(digest));
+            told.send_replace(Hint { digest: Some(digest), streams });
         }
     }
 }

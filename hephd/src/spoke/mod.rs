@@ -15,11 +15,15 @@ pub mod wire;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use url::Url;
 
 use self::{
     backoff::Backoff,
+    hints::Hint,
     wire::{Failed, Wire},
 };
 use crate::{
@@ -104,7 +108,7 @@ pub fn start(
     let (report, health) = watch::channel(SyncHealth::default());
     let wire = Wire::new(settings.hub_url.clone(), settings.hub_ca.as_deref())?;
     let spoke = Spoke { hub_url: settings.hub_url.clone(), requests, health };
-    let (told, hints) = watch::channel(None);
+    let (told, hints) = watch::channel(Hint::default());
     let backoff = || Backoff::new(machine.entropy.clone(), settings.interval);
     let listen = hints::listen(wire.clone(), told, backoff(), stopping.clone());
     let pace = Pace {
@@ -114,6 +118,8 @@ pub fn start(
         hints,
         requested,
         stopping,
+        whole_at: Instant::now(),
+        left_alone: false,
     };
     let cycles = Cycles {
         replica,
@@ -136,9 +142,13 @@ struct Pace {
     interval: Duration,
     backoff: Backoff,
     moved: watch::Receiver<()>,
-    hints: watch::Receiver<Option<Hash>>,
+    hints: watch::Receiver<Hint>,
     requested: mpsc::Receiver<oneshot::Sender<Result<()>>>,
     stopping: Stopping,
+    /// When a cycle runs that believes no hint, however many have run by then.
+    whole_at: Instant,
+    /// The hub asked not to be asked before that.
+    left_alone: bool,
 }
 
 async fn run(mut cycles: Cycles, mut pace: Pace) {
@@ -153,14 +163,14 @@ async fn run(mut cycles: Cycles, mut pace: Pace) {
         let quick = by_hint && waiting.is_empty();
         // What has arrived by then is durable, so a cycle may be cut anywhere.
         let outcome = tokio::select! {
-            outcome = cycles.one(hint, quick) => outcome,
+            outcome = cycles.one(hint.digest, quick) => outcome,
             () = pace.stopping.heard() => return,
         };
-        let wait = pace.after(&outcome);
+        pace.after(&outcome, quick);
         for request in waiting.drain(..) {
             let _ = request.send(outcome.as_ref().map(drop).map_err(|f| f.error.clone()));
         }
-        let next = pace.next(wait, cycles.seen).await;
+        let next = pace.next(hint, cycles.seen).await;
         by_hint = matches!(next, Next::Quick);
         match next {
             Next::Quick | Next::Whole => {}
@@ -180,43 +190,54 @@ enum Next {
 }
 
 impl Pace {
-    /// How long to wait after a cycle, if nothing else happens.
-    fn after(&mut self, outcome: &Result<(), Failed>) -> Duration {
-        match outcome {
+    /// Plans the next whole cycle.
+    fn after(&mut self, outcome: &Result<(), Failed>, quick: bool) {
+        let wait = match outcome {
             Ok(()) => {
                 self.backoff.reset();
                 self.backoff.jitter(self.interval)
             }
             Err(failed) => self.backoff.failed_and_asked(failed.retry_after),
+        };
+        self.left_alone = matches!(outcome, Err(failed) if failed.retry_after.is_some());
+        // Whoever writes all the time is compared all the same.
+        if outcome.is_err() || !quick {
+            self.whole_at = Instant::now() + wait;
         }
     }
 
     /// Waits for the next reason. While the hub fails, a local write is none:
-    /// it would be tried in vain for each keystroke.
-    async fn next(&mut self, wait: Duration, seen: Option<Hash>) -> Next {
-        let failing = self.backoff.failing();
-        // A hub that hints anew while it fails is there again.
-        let known = seen.filter(|_| !failing);
+    /// it would be tried in vain for each keystroke. A stream that it opens
+    /// anew is one: it is there again.
+    async fn next(&mut self, before: Hint, seen: Option<Hash>) -> Next {
+        let (failing, hints) = (self.backoff.failing(), self.hints.clone());
         tokio::select! {
             () = self.stopping.heard() => Next::Stop,
             Some(request) = self.requested.recv() => Next::Asked(request),
             Ok(()) = self.moved.changed(), if !failing => Next::Quick,
-            () = news(&mut self.hints, known) => if failing { Next::Whole } else { Next::Quick },
-            () = tokio::time::sleep(wait) => Next::Whole,
+            () = news(&mut self.hints, |hint| hint.digest != seen), if !failing => Next::Quick,
+            () = tokio::time::sleep_until(self.whole_at) => Next::Whole,
+            () = again(hints, before), if failing && !self.left_alone => Next::Whole,
         }
     }
 }
 
-/// Waits for a hint that came after the last cycle began, and that says
-/// something else than what is known.
-async fn news(hints: &mut watch::Receiver<Option<Hash>>, known: Option<Hash>) {
+/// Waits for a hint that came after the last cycle began, and is worth one.
+async fn news(hints: &mut watch::Receiver<Hint>, worth: impl Fn(&Hint) -> bool) {
     while hints.changed().await.is_ok() {
         let hint = *hints.borrow_and_update();
-        if hint.is_some() && hint != known {
+        if hint.digest.is_some() && worth(&hint) {
             return;
         }
     }
     std::future::pending().await
+}
+
+/// Waits for a stream that was opened after the last cycle began.
+async fn again(mut hints: watch::Receiver<Hint>, before: Hint) {
+    if hints.wait_for(|hint| hint.streams > before.streams).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// What a cycle needs, and what one leaves to the next.
@@ -227,7 +248,7 @@ struct Cycles {
     report: watch::Sender<SyncHealth>,
     /// Entries at a time that got through lately.
     page: usize,
-    /// The digest of the hub's heads after the last cycle.
+    /// The digest of both sides' heads, where the last cycle left them equal.
     seen: Option<Hash>,
     /// The hub's last hint when the last cycle began.
     heard: Option<Hash>,
@@ -243,7 +264,7 @@ impl Cycles {
         let outcome = self.exchange(&mut cycle).await;
         let too_slow = outcome.as_ref().is_err_and(|failed| failed.too_slow);
         self.page = if too_slow { (cycle.page() / 2).max(1) } else { cycle.page() };
-        self.seen = cycle.hub_digest().or(self.seen);
+        self.seen = cycle.equal_digest();
         self.remember(&outcome, cycle.hub_heads().cloned());
         outcome
     }

@@ -93,6 +93,13 @@ impl Store {
         Ok(self.conn.execute_batch(end)?)
     }
 
+    /// Undoes all of the group.
+    pub fn undo_group(&self) {
+        if self.in_group() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+
     /// From here on, reading sees one state of the store.
     ///
     /// # Errors
@@ -103,9 +110,7 @@ impl Store {
 
     /// Lets go of that state, so that the log can be moved into the file.
     pub fn end_reading(&self) {
-        if self.in_group() {
-            let _ = self.conn.execute_batch("ROLLBACK");
-        }
+        self.undo_group();
     }
 
     /// Makes the whole group durable, or undoes it.

@@ -26,7 +26,7 @@ pub use self::messages::{Answer, Ask, ChainBody, HeadsBody, PageBody, PushBody, 
 use crate::{
     error::{Code, Error, Result},
     id::{Origin, OwnerId},
-    op::{Hash, Heads},
+    op::{Entry, Hash, Head, Heads},
     store::{
         Store,
         fork::{Healed, Search},
@@ -68,6 +68,7 @@ pub struct Cycle {
     told: Option<Hash>,
     /// The heads whose digest was asked with: local writes may follow.
     sent: Heads,
+    equal: bool,
     /// Entries that came.
     pub pulled: usize,
     /// Entries that went.
@@ -88,6 +89,7 @@ impl Default for Cycle {
             owner: None,
             hub: None,
             sent: Heads::default(),
+            equal: false,
             pulled: 0,
             pushed: 0,
             healed: Vec::new(),
@@ -153,11 +155,29 @@ impl Cycle {
         }
         let (entries, _) = store.entries_after(owner, &|origin| hub.of(origin).seq, self.page)?;
         if entries.is_empty() {
-            self.stage = Stage::Done;
-            return Ok(None);
+            return self.nothing_to_push(store, owner, &hub);
         }
         self.batch = entries.len();
         Ok(Some(Ask::Push(PushBody { entries })))
+    }
+
+    /// Done, unless somebody else wrote while this one pushed. A hub that moves
+    /// all the time is caught up with by the next cycle.
+    fn nothing_to_push(
+        &mut self,
+        store: &Store,
+        owner: &OwnerId,
+        hub: &Heads,
+    ) -> Result<Option<Ask>> {
+        let mine = store.heads(owner)?;
+        self.equal = mine == *hub;
+        self.rounds += 1;
+        if hub.beyond(&mine) == 0 || self.rounds > MAX_ROUNDS {
+            self.stage = Stage::Done;
+            return Ok(None);
+        }
+        self.stage = Stage::Pull;
+        Ok(Some(Ask::Pull((&mine).into())))
     }
 
     /// Takes the hub's answer to what was asked.
@@ -168,6 +188,7 @@ impl Cycle {
         match answer {
             Answer::Same => {
                 self.hub = Some(self.sent.clone());
+                self.equal = true;
                 self.stage = Stage::Done;
             }
             Answer::Heads(body) => self.take_heads(store, body)?,
@@ -175,14 +196,16 @@ impl Cycle {
             Answer::Pushed(body) => {
                 self.grow();
                 self.pushed += body.received;
-                // A hub that takes nothing would be sent the same for ever.
-                if body.received == 0 && self.hub.as_ref() == Some(&body.heads) {
+                // A hub that gets no further would be sent the same for ever.
+                if self.hub.as_ref() == Some(&body.heads) {
                     self.compare_again(hub_moved)?;
                 }
                 self.hub = Some(body.heads);
             }
             Answer::NotNext => self.compare_again(hub_moved)?,
-            Answer::TooLarge if self.batch <= 1 => return Err(takes_nothing()),
+            Answer::TooLarge if self.batch <= 1 || !matches!(self.stage, Stage::Push) => {
+                return Err(takes_nothing());
+            }
             Answer::TooLarge => {
                 self.most = self.batch / 2;
                 self.page = self.most;
@@ -206,6 +229,7 @@ impl Cycle {
         match store.append(&owner, &page.entries)? {
             Appended::Done { received, .. } => {
                 self.grow();
+                self.hub_has(&page.entries);
                 self.pulled += received;
                 // A page that brings nothing new would come again for ever.
                 if !page.more || received == 0 {
@@ -214,11 +238,23 @@ impl Cycle {
                 Ok(())
             }
             Appended::NotNext { origin, head } => {
-                let theirs = self.hub.as_ref().map_or(head.seq, |hub| hub.of(&origin).seq);
+                // A chain that the hub did not have when it was compared is there now.
+                let theirs = self.hub.as_ref().map_or(0, |hub| hub.of(&origin).seq);
+                let theirs = if theirs == 0 { head.seq } else { theirs };
                 self.stage = Stage::Fork(Search::new(origin, head.seq.min(theirs)));
                 self.heal_if_found(store, &owner)
             }
             refused => refused.done().map(drop),
+        }
+    }
+
+    /// What came from the hub need not go back there.
+    fn hub_has(&mut self, entries: &[Entry]) {
+        let Some(hub) = &mut self.hub else { return };
+        for Entry { origin, seq, hash, .. } in entries {
+            if *seq > hub.of(origin).seq {
+                hub.0.insert(origin.clone(), Head { seq: *seq, hash: *hash });
+            }
         }
     }
 
@@ -227,6 +263,7 @@ impl Cycle {
             None => Stage::Push,
             Some(digest) if digest == mine.digest(owner) => {
                 self.hub = Some(mine);
+                self.equal = true;
                 Stage::Done
             }
             Some(_) => Stage::Compare,
@@ -271,10 +308,11 @@ impl Cycle {
         self.page = (self.page * 2).min(self.most);
     }
 
-    /// The digest of the hub's heads as this cycle last saw them.
+    /// The digest of the heads of both sides, where they ended equal.
     #[must_use]
-    pub fn hub_digest(&self) -> Option<Hash> {
-        Some(self.hub.as_ref()?.digest(self.owner.as_ref()?))
+    pub fn equal_digest(&self) -> Option<Hash> {
+        let hub = self.hub.as_ref().filter(|_| self.equal)?;
+        Some(hub.digest(self.owner.as_ref()?))
     }
 
     /// The hub's heads as this cycle last saw them.

@@ -157,3 +157,61 @@ fn refuse(mut stream: TcpStream) -> String {
     let _ = stream.write_all(answer.as_bytes());
     first.split(' ').nth(1).unwrap_or_default().to_owned()
 }
+
+/// Each of the two pushes while the other does, and is told of a digest that
+/// it cannot know. Neither may stay behind until the next day.
+#[test]
+fn two_devices_that_write_at_the_same_moment_end_equal_at_once() {
+    let (dir, address) = (home(), free_address());
+    let (_hub, _) = hub(dir.path(), &address);
+    let (_one, mut one) = device(dir.path(), "one", &address);
+    let (_two, mut two) = device(dir.path(), "two", &address);
+    for client in [&mut one, &mut two] {
+        client.call::<Value>("sync.now", &Value::Null).unwrap();
+    }
+    for round in 0..30 {
+        let barrier = std::sync::Barrier::new(2);
+        let write = |client: &mut Client| {
+            barrier.wait();
+            add(client, &format!("round {round}"))
+        };
+        let (first, second) = std::thread::scope(|scope| {
+            let first = scope.spawn(|| write(&mut one));
+            let second = write(&mut two);
+            (first.join().unwrap(), second)
+        });
+        wait_for_node(&mut one, &second);
+        wait_for_node(&mut two, &first);
+    }
+}
+
+#[test]
+fn a_push_whose_sender_has_gone_is_told_to_the_others() {
+    let (dir, address) = (home(), free_address());
+    let (_hub, mut hub) = hub(dir.path(), &address);
+    let (_one, mut one) = device(dir.path(), "one", &address);
+    one.call::<Value>("sync.now", &Value::Null).unwrap();
+    for round in 0..20 {
+        let set = json!({ "kind": "task", "title": format!("sent and gone {round}") });
+        let params = json!({ "changes": [{ "node": { "set": set } }] });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "node.write", "params": params });
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "POST /rpc HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        drop(stream);
+    }
+    let heads = |client: &mut Client| {
+        client.call::<Value>("sync.status", &Value::Null).unwrap()["heads"].clone()
+    };
+    let begun = Instant::now();
+    // What was taken in before the line was cut is told; how many those are is chance.
+    while heads(&mut one) != heads(&mut hub) {
+        assert!(begun.elapsed() < DEADLINE, "the device is not told");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
