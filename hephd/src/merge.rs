@@ -70,6 +70,11 @@ impl Entity {
         self.fields.get(field).map_or(&[], Vec::as_slice)
     }
 
+    /// Every current version of every field.
+    pub fn all(&self) -> impl Iterator<Item = &Version> {
+        self.fields.values().flatten()
+    }
+
     /// Every field but [`DELETED`], with the value that is shown.
     pub fn shown_fields(&self) -> impl Iterator<Item = (&str, &Value)> {
         let fields = self.fields.iter().filter(|(name, _)| *name != DELETED);

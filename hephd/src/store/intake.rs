@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
 
 use super::{
     names::{hash_at, number_of_entity, number_of_owner},
@@ -21,6 +22,10 @@ use crate::{
     merge::{Entity, Version},
     op::{Hash, Head, Op, Set, Target},
 };
+
+/// So many bytes of versions are kept at hand; a batch may touch thousands of
+/// nodes with a long body each.
+const MOST_AT_HAND: usize = 4 << 20;
 
 /// What a known op's id stands for.
 pub(super) enum Known {
@@ -36,6 +41,7 @@ pub(super) struct Intake<'a> {
     owner: i64,
     chains: HashMap<Origin, Chain>,
     touched: BTreeMap<Target, Touched>,
+    at_hand: usize,
     /// Some known op supersedes one that has not come.
     awaiting: bool,
 }
@@ -65,7 +71,8 @@ impl<'a> Intake<'a> {
         let awaiting = conn
             .prepare_cached("SELECT 1 FROM awaited WHERE owner = ?1 LIMIT 1")?
             .exists([owner])?;
-        Ok(Self { conn, owner, chains: HashMap::new(), touched: BTreeMap::new(), awaiting })
+        let (chains, touched) = (HashMap::new(), BTreeMap::new());
+        Ok(Self { conn, owner, chains, touched, at_hand: 0, awaiting })
     }
 
     /// A chain's end.
@@ -151,6 +158,7 @@ impl<'a> Intake<'a> {
         self.conn
             .prepare_cached("INSERT INTO versions (entity, field, op) VALUES (?1, ?2, ?3)")?
             .execute(params![entity, set.field, n])?;
+        self.at_hand += weight(&set.value);
         let version = Version { id: set.id, value: set.value.clone() };
         self.entity(&set.target)?.insert(&set.field, version);
         Ok(())
@@ -202,12 +210,27 @@ impl<'a> Intake<'a> {
 
     fn touch(&mut self, target: &Target) -> Result<&mut Touched> {
         if !self.touched.contains_key(target) {
+            if self.at_hand > MOST_AT_HAND {
+                self.show()?;
+            }
             let n = number_of_entity(self.conn, self.owner, &target.key())?;
             let entity =
                 n.map_or_else(|| Ok(Entity::default()), |n| state::versions_of(self.conn, n))?;
+            self.at_hand += entity.all().map(|version| weight(&version.value)).sum::<usize>();
             self.touched.insert(target.clone(), Touched { n, entity, concerned: false });
         }
         self.touched.get_mut(target).ok_or_else(|| Error::internal("a touched node is not there"))
+    }
+
+    /// Works out what is shown of the nodes and links concerned, and lets go of
+    /// them: what comes of them later is read again.
+    fn show(&mut self) -> Result<()> {
+        self.at_hand = 0;
+        let concerned = std::mem::take(&mut self.touched).into_iter();
+        for (target, touched) in concerned.filter(|(_, touched)| touched.concerned) {
+            state::refresh(self.conn, self.owner, &target, &touched.entity)?;
+        }
+        Ok(())
     }
 
     /// The number of a node or link that an op is about.
@@ -239,16 +262,23 @@ impl<'a> Intake<'a> {
 
     /// Writes the ends of the chains, and works out what is shown of the
     /// nodes and links concerned.
-    pub(super) fn finish(self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<()> {
         let mut end =
             self.conn.prepare_cached("UPDATE heads SET seq = ?2, hash = ?3 WHERE n = ?1")?;
         for chain in self.chains.values().filter(|chain| chain.grown) {
             end.execute(params![chain.n, chain.head.seq, chain.head.hash.0])?;
         }
-        let concerned = self.touched.iter().filter(|(_, touched)| touched.concerned);
-        for (target, touched) in concerned {
-            state::refresh(self.conn, self.owner, target, &touched.entity)?;
-        }
-        Ok(())
+        drop(end);
+        self.show()
+    }
+}
+
+/// About how many bytes a value holds in memory.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum::<usize>() + 32 * values.len(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| key.len() + weight(value)).sum(),
+        _ => 32,
     }
 }

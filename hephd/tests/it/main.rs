@@ -43,6 +43,7 @@ mod ends;
 mod fuzz_corpus;
 mod long_cursor;
 mod long_lives;
+mod memory;
 mod model;
 mod openapi;
 mod oplog;
