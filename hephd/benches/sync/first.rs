@@ -31,7 +31,7 @@ pub fn run(ops: usize) {
     fresh.sync();
     let one: Value = fresh.client().call("node.list", &json!({ "id_prefix": "0" })).unwrap();
     let pulled = begun.elapsed();
-    assert!(one != json!([]), "it can be asked");
+    assert!(!one["nodes"].as_array().unwrap().is_empty(), "it can be asked");
 
     let mut flushes = reference::flushes(lab.dir.path());
     let peaks = [device.peak_mb(), hub.peak_mb(), fresh.peak_mb()];

@@ -15,6 +15,7 @@ pub mod wire;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -24,7 +25,7 @@ use url::Url;
 use self::{
     backoff::Backoff,
     hints::Hint,
-    wire::{Failed, Wire},
+    wire::{Carried, Failed, Wire},
 };
 use crate::{
     error::{Code, Error, Result},
@@ -303,9 +304,9 @@ impl Cycles {
     async fn exchange(&self, cycle: &mut Cycle) -> Result<(), Failed> {
         while let Some(ask) = self.step(cycle).await? {
             let asked = self.machine.clock.now_ms();
-            let answer = self.wire.carry(&ask, cycle.page()).await?;
-            if let Answer::Heads(body) = &answer {
-                self.note_clock(&body.server_time, asked);
+            let Carried { answer, hub_time } = self.wire.carry(&ask, cycle.page()).await?;
+            if let Some(time) = hub_time {
+                self.note_clock(time, asked);
             }
             self.take(cycle, answer).await?;
             cycle.healed.drain(..).for_each(|healed| tell_of_fork(&healed));
@@ -339,12 +340,12 @@ impl Cycles {
         taken
     }
 
-    /// The hub's time was taken somewhere between question and answer.
-    fn note_clock(&self, server_time: &str, asked_ms: u64) {
-        let Ok(theirs) = server_time.parse::<jiff::Timestamp>() else { return };
+    /// The hub's time was taken somewhere between question and answer, and
+    /// somewhere within its second.
+    fn note_clock(&self, theirs: Timestamp, asked_ms: u64) {
         let ours =
             i64::try_from(asked_ms.midpoint(self.machine.clock.now_ms())).unwrap_or(i64::MAX);
-        let offset = theirs.as_millisecond().saturating_sub(ours);
+        let offset = theirs.as_millisecond().saturating_add(500).saturating_sub(ours);
         self.report.send_modify(|health| health.clock_offset_ms = Some(offset));
     }
 }

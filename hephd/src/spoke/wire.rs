@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use jiff::Timestamp;
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -30,6 +31,15 @@ const MAX_CURSOR_IN_URL: usize = 4 << 10;
 pub struct Wire {
     hub_url: Url,
     http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Carried {
+    /// What the hub says.
+    pub answer: Answer,
+    /// Its clock when it began to say so, in whole seconds.
+    pub hub_time: Option<Timestamp>,
 }
 
 /// Why a question has no answer.
@@ -63,6 +73,10 @@ impl Wire {
             .gzip(!is_loopback(&hub_url))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("hephd/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&hub_url) {
+            // What HTTP_PROXY names could not reach this machine's loopback.
+            http = http.no_proxy();
+        }
         if let Some(path) = hub_ca {
             http = http.add_root_certificate(authority(path)?);
         }
@@ -79,9 +93,14 @@ impl Wire {
     ///
     /// # Errors
     /// `hub_unreachable`, `auth_failed`, `owner_mismatch`, `id_reused`.
-    pub async fn carry(&self, ask: &Ask, page: usize) -> Result<Answer, Failed> {
+    pub async fn carry(&self, ask: &Ask, page: usize) -> Result<Carried, Failed> {
         let request = self.request(ask, page)?.timeout(DEADLINE);
         let response = request.send().await.map_err(|error| self.cut(&error))?;
+        let hub_time = date(&response);
+        Ok(Carried { answer: self.answer(ask, response).await?, hub_time })
+    }
+
+    async fn answer(&self, ask: &Ask, response: Response) -> Result<Answer, Failed> {
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED && is_the_hubs(ask, &response) {
             return Ok(Answer::Same);
@@ -174,7 +193,7 @@ impl Wire {
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Result<Answer, Failed> {
-        let retry_after = retry_after(&response);
+        let (retry_after, moved) = (retry_after(&response), location(&response));
         let body = self.body(response).await.unwrap_or_default();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |key: &str| body["error"][key].as_str().unwrap_or_default();
@@ -190,9 +209,14 @@ impl Wire {
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
                 (Code::AuthFailed, "this version cannot log in; the hub must let it in without")
             }
+            (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => {
+                (Code::NotSupported, "nothing is lost; update hephd here and on the hub")
+            }
+            _ if moved.is_some() => (Code::HubUnreachable, "give --hub-url that address"),
             _ => (Code::HubUnreachable, "nothing is lost; the next cycle tries again"),
         };
-        let message = format!("the hub {} said {status}: {}", self.hub_url, text("message"));
+        let said = moved.map_or(text("message").to_owned(), |to| format!("it is at {to}"));
+        let message = format!("the hub {} said {status}: {said}", self.hub_url);
         let too_slow = status == StatusCode::REQUEST_TIMEOUT;
         Err(Failed { error: Error::new(code, message, hint), retry_after, too_slow })
     }
@@ -237,6 +261,18 @@ fn is_the_hubs(ask: &Ask, response: &Response) -> bool {
     let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
     let tag = tag.unwrap_or_default().trim_start_matches("W/").trim_matches('"');
     matches!(ask, Ask::Heads(Some(digest)) if digest.to_string() == tag)
+}
+
+/// Where a redirect leads; none is followed, as it would take a token along.
+fn location(response: &Response) -> Option<String> {
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    response.status().is_redirection().then(|| location.to_owned())
+}
+
+/// Every answer of a hub has its date.
+fn date(response: &Response) -> Option<Timestamp> {
+    let value = response.headers().get(header::DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(value).ok()?.timestamp())
 }
 
 /// Only seconds are understood; the hub sends nothing else.
