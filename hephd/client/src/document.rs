@@ -169,8 +169,8 @@ pub fn change(
 /// before: a title that was given in heph stays.
 fn follows(path: &str, said: Option<&Parsed>, now: &Parsed) -> Map<String, Value> {
     let title = |parsed: &Parsed| {
-        let name = || wiki::stem(path).to_owned();
-        Some(parsed.title.clone().unwrap_or_else(name))
+        let names = [parsed.title.as_deref().unwrap_or_default(), wiki::stem(path), "untitled"];
+        names.into_iter().find(|name| !name.trim().is_empty()).map(str::to_owned)
     };
     let fields = [
         ("title", said.map(title), title(now)),

@@ -32,6 +32,7 @@ pub mod schema;
 pub mod seed;
 mod state;
 mod transaction;
+mod values;
 pub mod write;
 
 use std::path::Path;

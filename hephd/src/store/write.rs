@@ -3,14 +3,14 @@
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use super::{Store, intake::Intake, transaction::Work};
+use super::{Store, intake::Intake, transaction::Work, values};
 use crate::{
     error::{Code, Error, Result},
     hlc::Ticker,
     id::{EntityId, Origin, OwnerId},
     machine::Machine,
     merge::{DELETED, Entity},
-    node::{Change, KINDS, Link, Written},
+    node::{Change, Link, Written},
     op::{Head, MAX_OP_BYTES, Op, Set, Target},
 };
 
@@ -73,7 +73,7 @@ impl<'a> Pen<'a> {
         set: &Map<String, Value>,
         deleted: Option<bool>,
     ) -> Result<EntityId> {
-        check_fields(set)?;
+        values::check(set)?;
         let id = id.cloned().unwrap_or_else(|| EntityId::draw(&self.machine.entropy));
         let target = Target::Node(id.clone());
         let node = self.known(&target)?;
@@ -179,22 +179,6 @@ impl<'a> Pen<'a> {
     pub(super) fn deliver(&mut self, op: i64, bytes: &str) -> Result<()> {
         let hash = self.intake.head(&self.origin)?.hash.then(bytes);
         self.intake.deliver(&self.origin, op, hash)
-    }
-}
-
-fn check_fields(set: &Map<String, Value>) -> Result<()> {
-    if set.contains_key(DELETED) {
-        return Err(Error::usage(
-            format!("{DELETED:?} is not a field to set"),
-            "say \"deleted\": true beside \"set\" instead",
-        ));
-    }
-    match set.get("kind").map(|kind| kind.as_str().unwrap_or_default()) {
-        Some(kind) if !KINDS.contains(&kind) => Err(Error::usage(
-            format!("{kind:?} is not a kind of node"),
-            format!("one of: {}", KINDS.join(", ")),
-        )),
-        _ => Ok(()),
     }
 }
 

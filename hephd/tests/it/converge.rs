@@ -80,6 +80,8 @@ fn node_id(n: usize) -> EntityId {
 fn value(field: &str, n: usize) -> Value {
     match field {
         "kind" => json!(["doc", "task", "tag"][n]),
+        "title" => json!(["none", "one", "two"][n]),
+        "done" => [Value::Null, json!(true), json!(false)][n].clone(),
         _ => [Value::Null, json!("one"), json!("two")][n].clone(),
     }
 }

@@ -293,16 +293,18 @@ fn texts_of_any_sort_arrive_as_they_were_written() {
         "\u{1b}[31m",
     ];
     let change = |text: &str| {
-        let set = ["title", "body", "path", text].map(|field| (field.to_owned(), json!(text)));
+        let set = ["note", "body", "path", text].map(|field| (field.to_owned(), json!(text)));
         let mut set = Map::from_iter(set);
         set.insert("kind".into(), json!("doc"));
+        set.insert("title".into(), json!(format!("t{text}")));
         Change::Node { id: None, set, deleted: None }
     };
     let ids = one.store.write(&owner(), &texts.map(change)).unwrap().ids;
     cycle(&mut one, &mut hub, Weather::FAIR, &dice).unwrap();
     for (id, text) in ids.iter().zip(texts) {
         let node = hub.store.node(&owner(), id).unwrap().unwrap();
-        assert_eq!((node.title.as_str(), node.text("body"), node.text(text)), (text, text, text));
+        assert_eq!(node.title, format!("t{text}"));
+        assert_eq!((node.text("note"), node.text("body"), node.text(text)), (text, text, text));
     }
     assert_eq!(export(&hub), export(&one));
 }

@@ -281,7 +281,8 @@ pub fn resolve_a_conflict(peer: &mut Peer, dice: &Dice) -> Result<bool> {
     let (set, deleted) = match field.as_str() {
         "deleted" => (Map::new(), Some(dice.percent(50))),
         _ if field != "kind" && dice.percent(30) => {
-            (Map::from_iter([(field.clone(), json!("settled"))]), None)
+            let value = if field == "done" { json!(true) } else { json!("settled") };
+            (Map::from_iter([(field.clone(), value)]), None)
         }
         _ => (Map::from_iter([(field.clone(), value)]), None),
     };
