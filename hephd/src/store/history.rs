@@ -126,11 +126,13 @@ impl Store {
         for (id, mut line) in draft.lines {
             line.before.sort_by_key(|(id, _)| *id);
             let link = about[line.about].1.clone();
-            let standing = match (line.superseded, link.is_none() && disputed.contains(&line.field))
-            {
-                (true, _) => Standing::Superseded,
-                (false, true) => Standing::Conflicting,
-                (false, false) => Standing::Current,
+            let standing = match &link {
+                _ if line.superseded => Standing::Superseded,
+                Some(_) if !self.holds(owner, &about[line.about].0, &line.value)? => {
+                    Standing::Superseded
+                }
+                None if disputed.contains(&line.field) => Standing::Conflicting,
+                _ => Standing::Current,
             };
             events.push(Event {
                 id,
@@ -145,6 +147,13 @@ impl Store {
             });
         }
         Ok(History { events, more })
+    }
+
+    /// Whether a link is now what an op said of it. What made a link and what
+    /// removed it are fields of their own, so neither supersedes the other.
+    fn holds(&self, owner: &OwnerId, link: &Target, made: &Value) -> Result<bool> {
+        let is_there = !state::entity(&self.conn, owner, link)?.hidden();
+        Ok(*made == Value::Bool(is_there))
     }
 
     /// The fields of the node that are in conflict now.
