@@ -4,17 +4,23 @@
 //! Nothing is kept here: without the hub there is nothing to see and nothing
 //! to write to. What is about this process is answered by it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
     clock::{Clock, rfc3339},
     error::{Code, Error, Result},
     rpc::{
-        RpcError,
+        self, RpcError,
         status::{Health, SyncStatus},
     },
     spoke::wire::Wire,
 };
+
+/// The hub's time to answer: less than the ten seconds of the command line, so
+/// that a hub that hangs is told by its name.
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// Passes calls on to a hub.
 #[derive(Debug)]
@@ -43,7 +49,15 @@ impl Proxy {
 
     async fn pass_on(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let response = self.wire.call(&call).await?;
+        let writes = rpc::writes(method);
+        let answer = tokio::time::timeout(DEADLINE, self.wire.call(&call)).await;
+        let response = match answer {
+            Ok(answer) => answer.map_err(|error| kept_nowhere(error, writes))?,
+            Err(_) => {
+                let error = self.wire.no_hub("did not answer in time");
+                return Err(kept_nowhere(error, writes).into());
+            }
+        };
         match response.error {
             Some(error) => Err(error),
             None => Ok(response.result.unwrap_or_default()),
@@ -67,6 +81,19 @@ impl Proxy {
             ..theirs
         }))
     }
+}
+
+/// A replica would send it later; here there is nothing to send it from. A hub
+/// that went silent may have written it all the same.
+fn kept_nowhere(error: Error, writes: bool) -> Error {
+    let hint = match error.code {
+        Code::ValueTooLarge => return error,
+        _ if writes => {
+            "this device keeps no data, so nothing will be sent later: look before you repeat it"
+        }
+        _ => "this device keeps no data: look whether the hub runs and the network is there",
+    };
+    Error { hint: hint.to_owned(), ..error }
 }
 
 fn no_replica() -> Error {

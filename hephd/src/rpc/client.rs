@@ -50,7 +50,8 @@ impl Client {
         self.calls += 1;
         let request =
             json!({ "jsonrpc": "2.0", "id": self.calls, "method": method, "params": params });
-        let line = self.exchange(&format!("{request}\n")).map_err(|error| self.lost(&error))?;
+        let line =
+            self.exchange(&format!("{request}\n")).map_err(|error| self.lost(&error, method))?;
         let response: Response = serde_json::from_str(&line)
             .map_err(|error| Error::internal(format!("not an answer to {method}: {error}")))?;
         match response {
@@ -67,15 +68,16 @@ impl Client {
         if line.ends_with('\n') { Ok(line) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
 
-    fn lost(&self, error: &std::io::Error) -> Error {
+    fn lost(&self, error: &std::io::Error, method: &str) -> Error {
         let why = match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => "did not answer in time",
             _ => "went away",
         };
-        Error::new(
-            Code::NotReady,
-            format!("the daemon at {} {why}", self.socket.display()),
-            "look at its log: heph-ops status",
-        )
+        let hint = if super::writes(method) {
+            "it may have been written: look before you repeat it; its log: heph-ops status"
+        } else {
+            "look at its log: heph-ops status"
+        };
+        Error::new(Code::NotReady, format!("the daemon at {} {why}", self.socket.display()), hint)
     }
 }

@@ -74,6 +74,12 @@ pub struct RpcError {
     pub data: Value,
 }
 
+/// Whether a method writes: one whose answer never came may have done so.
+#[must_use]
+pub fn writes(method: &str) -> bool {
+    matches!(method, "node.write" | "conflicts.resolve")
+}
+
 /// JSON-RPC's number for a line that is no request.
 pub const PARSE_ERROR: i64 = -32700;
 /// JSON-RPC's number for JSON that is no call.

@@ -131,6 +131,11 @@ impl Wire {
             }
             status => match self.refusal(status, response).await {
                 Err(failed) => Err(failed.error),
+                Ok(Answer::TooLarge) => Err(Error::new(
+                    Code::ValueTooLarge,
+                    format!("the call is too large for the hub {}", self.hub_url),
+                    "nothing was written; send fewer changes at a time",
+                )),
                 Ok(_) => Err(self.no_hub(&format!("did not take the call: {status}"))),
             },
         }
