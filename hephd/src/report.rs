@@ -136,7 +136,11 @@ pub fn finish(command: &str, style: Style, check: bool, ended: &Result<Report>) 
 /// Nobody reads on: that is no failure of ours.
 fn after_printing(code: u8, printed: &io::Result<()>) -> u8 {
     match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => code.max(1),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // Where stderr fails as well, the exit code is all that is left.
+            let _ = writeln!(io::stderr(), "✗ cannot write the answer: {error}");
+            code.max(1)
+        }
         _ => code,
     }
 }

@@ -2,7 +2,7 @@
 //! memory. Still one document with `--json`: `data` stands before `status`,
 //! and what fails half-way closes the array and tells `error` beside it.
 
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
 
@@ -84,7 +84,7 @@ impl Stream {
     /// already is not in the report once more.
     pub fn finish(mut self, check: bool, ended: &Result<Report>) -> u8 {
         if let Some(error) = self.broken.take() {
-            return if error.kind() == ErrorKind::BrokenPipe { 0 } else { 1 };
+            return after_printing(0, &Err(error));
         }
         if self.items == 0 {
             return finish(&self.command, self.style, check, ended);
