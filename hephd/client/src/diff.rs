@@ -50,10 +50,12 @@ pub fn count(before: &str, after: &str) -> String {
     let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, after);
     let of = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     let (come, gone) = (of(ChangeTag::Insert), of(ChangeTag::Delete));
+    let (plus, minus) = (format!("+{}", thousands(come)), format!("-{}", thousands(gone)));
     match (come, gone) {
-        (come, 0) => format!("+{} lines", thousands(come)),
-        (0, gone) => format!("-{} lines", thousands(gone)),
-        (come, gone) => format!("+{} -{} lines", thousands(come), thousands(gone)),
+        (1, 0) | (0, 1) => format!("{} line", if come == 1 { plus } else { minus }),
+        (_, 0) => format!("{plus} lines"),
+        (0, _) => format!("{minus} lines"),
+        _ => format!("{plus} {minus} lines"),
     }
 }
 
@@ -69,5 +71,7 @@ mod tests {
         assert_eq!(lines("", "x\n\u{1b}[2Jy", 9), ["+ x", "+  [2Jy"]);
         assert_eq!(lines(before, "", 2), ["- a", "- b", "  … 4 more lines"]);
         assert_eq!(count(before, "a\nB\n"), "+1 -5 lines");
+        assert_eq!((&*count("", "a"), &*count("a", "")), ("+1 line", "-1 line"));
+        assert_eq!((&*count("", "a\nb"), &*count("a\nb", "")), ("+2 lines", "-2 lines"));
     }
 }

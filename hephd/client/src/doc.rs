@@ -115,13 +115,13 @@ pub fn run(command: &Command, everywhere: &Everywhere, stream: &mut Stream) -> R
 
 impl Text {
     fn read(&self) -> Result<Option<String>> {
-        let stdin = Path::new("-");
-        match (&self.body, &self.file) {
-            (Some(body), _) if body != "-" => Ok(Some(body.clone())),
-            (Some(_), _) => read_text(std::io::stdin().lock(), stdin).map(Some),
-            (None, Some(path)) => read_path(path).map(Some),
-            (None, None) => Ok(None),
-        }
+        let path = match (&self.body, &self.file) {
+            (Some(body), _) if body != "-" => return Ok(Some(body.clone())),
+            (Some(_), _) => Path::new("-"),
+            (None, Some(path)) => path,
+            (None, None) => return Ok(None),
+        };
+        read_given(path, "--body \"\"").map(Some)
     }
 }
 
@@ -142,6 +142,20 @@ pub fn read_path(path: &Path) -> Result<String> {
         _ => file(path, "read")(error),
     })?;
     read_text(open, path)
+}
+
+/// The same, where nothing on stdin is more likely a program that failed than
+/// a text; `empty` is how to say that an empty one is meant.
+///
+/// # Errors
+/// As [`read_path`]; `usage` for nothing on stdin.
+pub fn read_given(path: &Path, empty: &str) -> Result<String> {
+    let text = read_path(path)?;
+    if text.is_empty() && path == Path::new("-") {
+        let hint = format!("look at what should have come from there; an empty text: {empty}");
+        return Err(Error::usage("there is nothing on stdin", hint));
+    }
+    Ok(text)
 }
 
 fn read_text(from: impl Read, path: &Path) -> Result<String> {

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use hephd::{
     clock::{Clock, Entropy},
-    error::Result,
+    error::{Error, Result},
     id::EntityId,
     node::{Change, ENTRY_OF, Link, Node, Wanted, WantedLinks},
     report::{Report, stream::Stream},
@@ -79,11 +79,20 @@ pub fn run(args: &Args, everywhere: &Everywhere, stream: &mut Stream) -> Result<
         None => show(&mut session, today(), stream),
         Some(Command::Show { date }) => show(&mut session, date.unwrap_or_else(today), stream),
         Some(Command::Add { text, date, tags }) => {
-            let text = if text == "-" { doc::read_path("-".as_ref())? } else { text.clone() };
+            let text = if text == "-" { from_stdin()? } else { text.clone() };
             add(&mut session, &text, date.unwrap_or_else(today), tags)
         }
         Some(Command::List) => list(&mut session, stream),
     }
+}
+
+fn from_stdin() -> Result<String> {
+    let text = doc::read_path("-".as_ref())?;
+    if text.trim().is_empty() {
+        let hint = "an entry has at least one word: heph journal add TEXT";
+        return Err(Error::usage("there is nothing on stdin", hint));
+    }
+    Ok(text)
 }
 
 /// Where this machine is.

@@ -20,6 +20,27 @@ pub struct Look<'a> {
     pub nothing: &'a str,
 }
 
+/// How many nodes in conflict are asked for at a time.
+const PAGE: usize = 50;
+
+/// A conflict waits for its answer also where its node is not in the list.
+fn look_at_all(session: &mut Session, kind: &str, torn: &mut Torn) -> Result<()> {
+    if session.sync_status()?.pending_conflicts == 0 {
+        return Ok(());
+    }
+    let mut after = None;
+    loop {
+        let page = session.conflicts(after.as_ref(), PAGE)?;
+        for conflict in page.conflicts.iter().filter(|conflict| conflict.kind == kind) {
+            torn.add(&conflict.id, &conflict.title);
+        }
+        after = page.conflicts.last().map(|conflict| conflict.id.clone());
+        if !page.more || after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 /// Lists nodes.
 ///
 /// # Errors
@@ -32,7 +53,6 @@ pub fn nodes(
 ) -> Result<Report> {
     let (mut torn, mut is_empty) = (Torn::default(), true);
     session.each_page(wanted, |_, nodes| {
-        torn.look(&nodes);
         is_empty &= nodes.is_empty();
         if stream.json() {
             return nodes.iter().try_for_each(|node| stream.item(node));
@@ -40,6 +60,9 @@ pub fn nodes(
         nodes.iter().for_each(|node| (look.row)(node, &mut look.table));
         if nodes.is_empty() { Ok(()) } else { stream.lines(&look.table.take_lines()) }
     })?;
+    if let Some(kind) = &wanted.kind {
+        look_at_all(session, kind, &mut torn)?;
+    }
     let mut report = Report::new("listed", false, json!([]));
     report.warnings = torn.warnings();
     if is_empty {

@@ -62,7 +62,7 @@ pub fn show(args: &Show, everywhere: &Everywhere) -> Result<Report> {
         None => session.get(&now.id)?.unwrap_or(now),
     };
     let mut report = Report::new("shown", false, json!(node));
-    report.lines = described(&node, args.at);
+    report.lines = described(&node, args.at, everywhere.style.verbose);
     if args.at.is_none() {
         report.warnings = in_conflict([&node]);
     }
@@ -84,7 +84,10 @@ fn then(session: &mut Session, now: &Node, at: Hlc) -> Result<Node> {
     ))
 }
 
-fn described(node: &Node, at: Option<Hlc>) -> Vec<String> {
+/// What the importer keeps for itself: seen with `-v` only.
+const IMPORTERS: [&str; 2] = ["imported", "folder"];
+
+fn described(node: &Node, at: Option<Hlc>, verbose: bool) -> Vec<String> {
     let mut lines = vec![clean(&node.title)];
     let mut row = |name: &str, text: &str| {
         if !text.is_empty() {
@@ -97,7 +100,10 @@ fn described(node: &Node, at: Option<Hlc>) -> Vec<String> {
     row("as of", &at.map_or_else(String::new, |at| rfc3339(at.ms)));
     row("written", &node.updated);
     row("tags", &clean(&crate::shown::hashed(node.tags())));
-    let told = |(name, _): &(&String, &Value)| !["kind", "title"].contains(&name.as_str());
+    let told = |(name, _): &(&String, &Value)| {
+        let name = name.as_str();
+        !["kind", "title"].contains(&name) && (verbose || !IMPORTERS.contains(&name))
+    };
     let (long, short): (Vec<_>, Vec<_>) =
         node.fields.iter().filter(told).partition(|(_, value)| said::long(value).is_some());
     short.iter().for_each(|(name, value)| row(name, &said::value(value)));

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use hephd::{
-    error::{Code, Error, Result},
+    error::{Error, Result},
     history::{Conflict, Disputed, Told},
     hlc::Hlc,
     merge::DELETED,
@@ -37,7 +37,7 @@ pub struct Args {
     /// A file with another value; - reads it from stdin
     #[arg(long, group = "answer", value_name = "PATH")]
     value_file: Option<PathBuf>,
-    /// All of the values, one after the other
+    /// All of the values, one after the other; of a title or a body only
     #[arg(long, group = "answer")]
     keep_both: bool,
     /// Change nothing; say what would be
@@ -122,7 +122,7 @@ impl Args {
         match (&self.take, &self.value, &self.value_file) {
             (Some(which), ..) => taken(disputed, which),
             (_, Some(text), _) => own(disputed, text),
-            (_, _, Some(path)) => own(disputed, &doc::read_path(path)?),
+            (_, _, Some(path)) => own(disputed, &doc::read_given(path, "--value \"\"")?),
             _ => both(disputed),
         }
     }
@@ -151,10 +151,14 @@ fn taken(disputed: &Disputed, which: &str) -> Result<Value> {
     found.dedup_by_key(|told| answer(disputed, told));
     match found.as_slice() {
         [told] if !which.is_empty() => Ok(answer(disputed, told)),
-        _ => Err(Error::usage(
-            format!("{which:?} is not one of the {} values", disputed.versions.len()),
-            "give the number that stands before it: heph conflicts",
-        )),
+        found => {
+            let all = disputed.versions.len();
+            let message = match found.len() {
+                n if n > 1 && !which.is_empty() => format!("{which:?} fits {n} of the values"),
+                _ => format!("{which:?} is not one of the {all} values"),
+            };
+            Err(Error::usage(message, "give the number that stands before it: heph conflicts"))
+        }
     }
 }
 
@@ -178,23 +182,30 @@ fn own(disputed: &Disputed, text: &str) -> Result<Value> {
             Error::usage(format!("{text:?} is no value for it"), format!("one such as {example}"))
         });
     }
+    if disputed.field == "title" && text.trim().is_empty() {
+        let hint = "give it one: --value TEXT, or --take N";
+        return Err(Error::usage("a title has at least one word", hint));
+    }
     if disputed.field == "due" && !text.is_empty() {
         crate::meant::day(text).map_err(|why| Error::usage(format!("{text:?} is {why}"), why))?;
     }
-    // A title and a body are texts, also empty ones; what else is empty is away.
-    let stays = !text.is_empty() || ["title", "body"].contains(&disputed.field.as_str());
+    // A body is a text, also an empty one; what else is empty is away.
+    let stays = !text.is_empty() || disputed.field == "body";
     Ok(if stays { json!(text) } else { Value::Null })
 }
+
+/// The fields that are texts of a person's own words. All others mean
+/// something by their form, and two values side by side would mean nothing.
+const WORDS: [&str; 2] = ["title", "body"];
 
 /// All texts: lines below each other, words side by side.
 fn both(disputed: &Disputed) -> Result<Value> {
     let texts: Option<Vec<&str>> =
         disputed.versions.iter().map(|told| told.value.as_str()).collect();
-    let texts = texts.filter(|_| disputed.field != DELETED).ok_or_else(|| {
-        Error::new(
-            Code::Usage,
-            format!("the values of {} are no texts to keep side by side", disputed.field),
-            "take one of them: --take 1",
+    let texts = texts.filter(|_| WORDS.contains(&&*disputed.field)).ok_or_else(|| {
+        Error::usage(
+            format!("{} cannot have several values side by side", clean(&disputed.field)),
+            "choose one: --take N; their numbers: heph conflicts",
         )
     })?;
     let lines = texts.iter().any(|text| text.contains('\n'));

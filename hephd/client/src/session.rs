@@ -272,13 +272,13 @@ impl Session {
     }
 
     fn not_found(&mut self, kind: Option<&str>, given: &str) -> Result<Error> {
-        let others = self.begin_so(given, None, kind.is_some())?;
+        let others = self.begin_so(given, None, true)?;
         let what = kind.unwrap_or("node");
         let message = match others.as_slice() {
-            [other] if Some(&*other.kind) != kind => {
+            [other] if kind.is_some_and(|kind| kind != other.kind) => {
                 format!("{} is a {}, not a {what}", short(&other.id), clean(&other.kind))
             }
-            [other] => format!("{} is deleted", short(&other.id)),
+            [other] if other.deleted => return Ok(deleted(other)),
             _ => format!("there is no {what} {given:?}"),
         };
         let hint = match kind {
@@ -287,6 +287,17 @@ impl Session {
         };
         Ok(Error::new(Code::NodeNotFound, message, hint))
     }
+}
+
+/// For a node that has to be there first.
+#[must_use]
+pub fn deleted(node: &Node) -> Error {
+    let (id, title) = (short(&node.id), clean(&node.title));
+    Error::new(
+        Code::NodeNotFound,
+        format!("{id} {title} is deleted"),
+        format!("take it back: heph revert {id} --to TIME; the times: heph history {id}"),
+    )
 }
 
 fn ambiguous(given: &str, found: &[Node]) -> Error {

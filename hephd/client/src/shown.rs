@@ -43,11 +43,16 @@ impl Torn {
     /// Some more of the list.
     pub fn look<'a>(&mut self, nodes: impl IntoIterator<Item = &'a Node>) {
         for node in nodes.into_iter().filter(|node| node.conflicts > 0) {
-            if self.named.len() < NAMED {
-                self.named.push(warning(node));
-            } else {
-                self.others += 1;
-            }
+            self.add(&node.id, &node.title);
+        }
+    }
+
+    /// A node that is in conflict.
+    pub fn add(&mut self, id: &EntityId, title: &str) {
+        if self.named.len() < NAMED {
+            self.named.push(warning(id, title));
+        } else {
+            self.others += 1;
         }
     }
 
@@ -71,8 +76,8 @@ pub fn in_conflict<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Warning
 }
 
 /// Both values are kept until somebody writes over both.
-fn warning(node: &Node) -> Warning {
-    let (id, title) = (short(&node.id), clean(&node.title));
+fn warning(id: &EntityId, title: &str) -> Warning {
+    let (id, title) = (short(id), clean(title));
     Warning::new("conflict", format!("{id} {title} has two versions: see both with heph conflicts"))
 }
 

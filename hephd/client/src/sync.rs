@@ -95,6 +95,9 @@ fn status(status: &SyncStatus) -> Report {
         row("unsent", thousands(usize::try_from(status.unsent_ops).unwrap_or(usize::MAX)));
     }
     row("ops", thousands(usize::try_from(entries).unwrap_or(usize::MAX)));
+    if status.forks_healed > 0 {
+        row("forks", format!("{} healed", thousands(status.forks_healed as usize)));
+    }
     if let Some(owner) = &status.owner_id {
         row("owner", clean(owner));
     }

@@ -101,10 +101,23 @@ fn cut(text: &str, width: usize) -> String {
     kept
 }
 
-/// A text in one line, without anything that a terminal would obey.
+/// A text in one line, without anything that a terminal would obey. What would
+/// turn the direction of other columns is left out; letters that run from the
+/// right do so without it.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let kept = text.chars().filter(|c| !turns(*c));
+    kept.map(|c| if c.is_control() || breaks(c) { ' ' } else { c }).collect()
+}
+
+/// Unicode's bidirectional controls.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Ends a line, and is no control character.
+const fn breaks(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// A text of several lines, without anything else that a terminal would obey.
@@ -166,6 +179,8 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_obeys_comes_through() {
         assert_eq!(clean("a\x1b[2Jb\nc\u{9b}"), "a [2Jb c ");
+        assert_eq!(clean("invoice\u{202e}fdp.exe\u{2066}\u{200f}\u{61c}"), "invoicefdp.exe");
+        assert_eq!(clean("עברית a\u{2028}b"), "עברית a b");
     }
 
     #[test]

@@ -102,6 +102,44 @@ fn a_value_is_meant_by_number_device_or_beginning() {
 }
 
 #[test]
+fn what_is_no_text_of_words_has_one_value() {
+    let mut pair = Pair::new();
+    let id = added(&pair.laptop, &["task", "add", "before"]);
+    pair.meet();
+    let edit = |due: &'static str| {
+        let id = id.clone();
+        move |home: &Home| drop(home.json(&["task", "edit", &id, "--due", due]))
+    };
+    pair.apart(edit("2027-01-01"), edit("2027-01-02"));
+    let due = ["conflicts", "resolve", &id, "due"];
+    let refused = pair.laptop.heph(&[&due[..], &["--keep-both"]].concat());
+    assert_eq!((refused.code, refused.err.contains("--take N")), (2, true), "{refused:?}");
+    let unclear = pair.laptop.heph(&[&due[..], &["--take", "2027"]].concat());
+    assert!(unclear.err.contains("fits 2 of the values"), "{unclear:?}");
+
+    // Too deep for a hub, so not even an answer to a conflict may hold it.
+    let deep = (0..61).fold(json!(1), |inner, _| json!([inner]));
+    for (field, value) in [("due", deep), ("due", json!("2027-01-01 / 2027-01-02"))] {
+        let answer = json!({ "id": id, "field": field, "value": value });
+        let refused = pair.laptop.try_call("conflicts.resolve", &answer).unwrap_err();
+        assert_eq!(refused.code.as_str(), "usage", "{}", refused.message);
+    }
+    let deepest = (0..32).fold(json!(1), |inner, _| json!([inner]));
+    pair.laptop.write(&json!([{ "node": { "id": id, "set": { "note": deepest } } }]));
+    let deeper = json!([{ "node": { "id": id, "set": { "note": [deepest] } } }]);
+    let refused = pair.laptop.try_call("node.write", &json!({ "changes": deeper })).unwrap_err();
+    assert_eq!(refused.code.as_str(), "usage", "{}", refused.message);
+    // A task that is done is in no list, and its conflict is told all the same.
+    pair.laptop.json(&["task", "done", &id]);
+    pair.meet();
+    let listed = pair.both(&["task", "list"]);
+    assert!(!listed["data"].to_string().contains(&id), "{listed}");
+    assert_eq!(listed["warnings"][0]["code"], "conflict", "{listed}");
+    assert_eq!(pair.both(&["doc", "list"])["warnings"], json!([]));
+    assert_eq!(pair.both(&["task", "show", &id])["data"]["fields"]["note"], deepest);
+}
+
+#[test]
 fn an_answer_holds_only_for_what_was_shown() {
     let (pair, id) = torn_title();
     let conflicts = pair.laptop.call("conflicts.list", &json!({ "id": id }));

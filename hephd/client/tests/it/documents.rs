@@ -7,7 +7,8 @@ use crate::home::{Ended, Home};
 #[test]
 fn a_text_is_shown_exactly() {
     let home = Home::new();
-    for (n, body) in ["", "a", "✓ a\r\n\r\n", "\u{feff}\u{1b}[0m\t\n\n"].into_iter().enumerate() {
+    for (n, body) in ["b", "a", "✓ a\r\n\r\n", "\u{feff}\u{1b}[0m\t\n\n"].into_iter().enumerate()
+    {
         let title = format!("doc {n}");
         let added =
             home.heph_with(&["doc", "add", &title, "--file", "-", "--json"], body.as_bytes());

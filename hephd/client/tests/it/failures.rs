@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::home::{Ended, Home};
+use crate::home::{Ended, HEPH, Home};
 
 #[track_caller]
 fn fails(home: &Home, args: &[&str], code: i32, slug: &str) {
@@ -68,6 +68,59 @@ fn what_is_not_there_is_not_found() {
     fails(&home, &["task", "add", "x", "--tag", "#"], 2, "usage");
     let ended = home.heph(&["task", "show", &id[..8]]);
     assert!(ended.err.contains("is a doc, not a task"), "{ended:?}");
+}
+
+#[test]
+fn nothing_on_stdin_is_no_text() {
+    let home = Home::new();
+    let id = home.json(&["doc", "add", "a doc", "--body", "kept"])["data"]["id"].clone();
+    let id = id.as_str().unwrap();
+    for args in [
+        &["journal", "add", "-"][..],
+        &["doc", "edit", id, "--file", "-"],
+        &["doc", "edit", id, "--body", "-"],
+        &["doc", "add", "b", "--file", "-"],
+    ] {
+        fails(&home, args, 2, "usage");
+    }
+    assert_eq!(home.heph(&["doc", "show", id]).out, "kept");
+    assert_eq!(home.heph(&["doc", "edit", id, "--body", ""]).code, 0);
+    assert_eq!(home.heph(&["doc", "show", id]).out, "");
+}
+
+#[test]
+fn what_is_deleted_says_how_to_come_back() {
+    let home = Home::new();
+    let id = home.json(&["doc", "add", "a doc"])["data"]["id"].as_str().unwrap().to_owned();
+    let other = home.json(&["doc", "add", "other"])["data"]["id"].as_str().unwrap().to_owned();
+    home.json(&["link", "add", &other, &id]);
+    home.json(&["link", "remove", &other, &id]);
+    let events = home.json(&["history", &other])["data"].clone();
+    let links = events.as_array().unwrap().iter().filter(|event| event["field"] == "link");
+    let standings: Vec<_> = links.map(|event| event["standing"].clone()).collect();
+    assert_eq!(standings, [json!("superseded"), json!("current")]);
+    home.write(&json!([{ "node": { "id": id, "deleted": true } }]));
+    for args in
+        [&["doc", "show", &id[..]][..], &["tag", "add", &id, "x"], &["link", "add", &other, &id]]
+    {
+        let ended = home.heph(args);
+        assert_eq!(ended.code, 4, "{ended:?}");
+        assert!(ended.err.contains("is deleted"), "{ended:?}");
+        assert!(ended.err.contains(&format!("heph revert {} --to TIME", &id[..8])), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let home = Home::new();
+    for args in [&["task", "list"][..], &["task", "list", "--json"], &["status"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        // There is no such device on every system.
+        let Ok(full) = full else { return };
+        let ended: Ended = home.command(HEPH).args(args).stdout(full).output().unwrap().into();
+        assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{args:?} {ended:?}");
+        assert!(ended.err.starts_with("✗ cannot write the answer: "), "{ended:?}");
+    }
 }
 
 #[test]

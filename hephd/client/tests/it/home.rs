@@ -181,6 +181,11 @@ impl Home {
         Client::connect(&self.socket(), DEADLINE).unwrap().call(method, params).unwrap()
     }
 
+    /// Calls a method of the daemon, which may refuse.
+    pub fn try_call(&self, method: &str, params: &Value) -> hephd::error::Result<Value> {
+        Client::connect(&self.socket(), DEADLINE)?.call(method, params)
+    }
+
     /// The tasks' titles with their state.
     #[track_caller]
     pub fn tasks(&self) -> BTreeMap<String, bool> {
