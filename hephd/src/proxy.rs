@@ -87,7 +87,7 @@ impl Proxy {
 /// that went silent may have written it all the same.
 fn kept_nowhere(error: Error, writes: bool) -> Error {
     let hint = match error.code {
-        Code::ValueTooLarge => return error,
+        code if code != Code::HubUnreachable => return error,
         _ if writes => {
             "this device keeps no data, so nothing will be sent later: look before you repeat it"
         }
