@@ -12,7 +12,6 @@ use super::{
 use crate::{
     error::Result,
     id::OwnerId,
-    op::Heads,
     store::{
         Store,
         oplog::{Appended, MAX_ENTRIES},
@@ -47,7 +46,7 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
     let owner = hub.replica.owner().await?;
     let (asked, keeper, now) = (Arc::clone(&hub), Arc::clone(&hub), hub.clock.now_ms());
     let take = move |store: &mut Store| {
-        let new = new_origins(&store.heads(&owner)?, &body);
+        let new = new_origins(store, &owner, &body)?;
         Ok(match asked.newcomers.room_for(new, now) {
             Ok(()) => Ok((new, answer(store, &owner, &body)?)),
             Err(until_tomorrow) => Err(until_tomorrow),
@@ -71,7 +70,11 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
 /// New origins and what became of a batch, or how long it has to wait.
 type Taken = Result<(u64, Result<PushedBody, Appended>), Duration>;
 
-fn new_origins(known: &Heads, body: &PushBody) -> u64 {
-    let origins = body.entries.iter().map(|entry| &entry.origin);
-    origins.filter(|origin| !known.0.contains_key(*origin)).collect::<BTreeSet<_>>().len() as u64
+fn new_origins(store: &Store, owner: &OwnerId, body: &PushBody) -> Result<u64> {
+    let origins: BTreeSet<_> = body.entries.iter().map(|entry| &entry.origin).collect();
+    let mut new = 0;
+    for origin in origins {
+        new += u64::from(!store.knows(owner, origin)?);
+    }
+    Ok(new)
 }

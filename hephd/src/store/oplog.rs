@@ -67,6 +67,14 @@ impl Store {
         Ok(heads)
     }
 
+    /// Whether there is anything of an origin here.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn knows(&self, owner: &OwnerId, origin: &Origin) -> Result<bool> {
+        Ok(self.chain(owner, origin)?.is_some())
+    }
+
     /// The number of an origin's chain.
     pub(super) fn chain(&self, owner: &OwnerId, origin: &Origin) -> Result<Option<i64>> {
         let mut read = self.conn.prepare_cached(
