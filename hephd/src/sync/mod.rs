@@ -161,8 +161,7 @@ impl Cycle {
         Ok(Some(Ask::Push(PushBody { entries })))
     }
 
-    /// Done, unless somebody else wrote while this one pushed. A hub that moves
-    /// all the time is caught up with by the next cycle.
+    /// Done, unless somebody else wrote while this one pushed.
     fn nothing_to_push(
         &mut self,
         store: &Store,
@@ -171,8 +170,7 @@ impl Cycle {
     ) -> Result<Option<Ask>> {
         let mine = store.heads(owner)?;
         self.equal = mine == *hub;
-        self.rounds += 1;
-        if hub.beyond(&mine) == 0 || self.rounds > MAX_ROUNDS {
+        if hub.beyond(&mine) == 0 {
             self.stage = Stage::Done;
             return Ok(None);
         }
@@ -233,7 +231,7 @@ impl Cycle {
                 self.pulled += received;
                 // A page that brings nothing new would come again for ever.
                 if !page.more || received == 0 {
-                    self.pulled_all(store.heads(&owner)?, &owner);
+                    return self.pulled_all(store.heads(&owner)?, &owner);
                 }
                 Ok(())
             }
@@ -258,16 +256,21 @@ impl Cycle {
         }
     }
 
-    fn pulled_all(&mut self, mine: Heads, owner: &OwnerId) {
-        self.stage = match self.told.take() {
-            None => Stage::Push,
+    /// The hub has no more. Where it was said to have, what was said is wrong by
+    /// now: it was put back.
+    fn pulled_all(&mut self, mine: Heads, owner: &OwnerId) -> Result<()> {
+        let behind = self.hub.as_ref().is_some_and(|hub| hub.beyond(&mine) > 0);
+        match self.told.take() {
             Some(digest) if digest == mine.digest(owner) => {
                 self.hub = Some(mine);
                 self.equal = true;
-                Stage::Done
+                self.stage = Stage::Done;
             }
-            Some(_) => Stage::Compare,
-        };
+            Some(_) => self.stage = Stage::Compare,
+            None if behind => return self.compare_again(hub_moved),
+            None => self.stage = Stage::Push,
+        }
+        Ok(())
     }
 
     /// Once the last common place is known, the fork is healed there.

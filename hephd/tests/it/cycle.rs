@@ -118,7 +118,7 @@ fn a_device_that_knows_its_hub_pushes_at_once_and_is_done() {
 
 #[test]
 fn what_was_told_wrongly_costs_a_comparison_and_nothing_else() {
-    for n in 0..4 {
+    for n in 0..5 {
         let (mut spoke, mut hub) = pair();
         write(&mut hub, 3);
         write(&mut spoke, 5);
@@ -128,6 +128,12 @@ fn what_was_told_wrongly_costs_a_comparison_and_nothing_else() {
             0 => Cycle::told(Hash::of("nobody's heads")),
             1 => Cycle::told(spoke.heads().digest(&spoke.owner())),
             2 => Cycle::knowing(wrong),
+            // What a hub had before it was put back.
+            3 => Cycle::knowing({
+                let mut lost = Peer::on("lost", &Birth::Owned(hub.owner()), 77);
+                write(&mut lost, 2);
+                lost.heads()
+            }),
             _ => Cycle::knowing(spoke.heads()),
         };
         let answer = |ask: &Ask, page| world::answer(&mut hub, ask, page).unwrap();
