@@ -5,11 +5,17 @@
 //! goes on. Writing jobs that wait at the same time become durable together,
 //! with one flush of the disk, and only then are they answered. A reading job
 //! sees one state of the store from beginning to end.
+//!
+//! What sync reads is short and bounded. What people ask may take long, so it
+//! has readers of its own: nobody's history keeps a device from syncing.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -26,6 +32,7 @@ use crate::{
 const WAITING_JOBS: usize = 256;
 /// How many may become durable together.
 const GROUP: usize = 128;
+/// For sync, and as many for people.
 const READERS: usize = 2;
 
 /// Work on the store, or word that there can be none: whether it went well,
@@ -40,7 +47,8 @@ type Told = Box<dyn FnOnce(Result<()>) + Send>;
 pub struct Replica {
     writer: Worker,
     readers: Vec<Worker>,
-    next_reader: AtomicUsize,
+    browsers: Vec<Worker>,
+    owner: OnceLock<OwnerId>,
     path: PathBuf,
     identity: Option<(u64, u64)>,
     moved: watch::Sender<()>,
@@ -52,13 +60,14 @@ impl Replica {
     /// # Errors
     /// As [`Store::open_reader`].
     pub fn start(store: Store, db: &Path, machine: &Machine) -> Result<Self> {
-        let readers = (0..READERS)
-            .map(|n| Worker::start(Store::open_reader(db, machine)?, &format!("read-{n}"), read))
-            .collect::<Result<_>>()?;
+        let start = |n: usize, what: &str| {
+            Worker::start(Store::open_reader(db, machine)?, &format!("{what}-{n}"), read)
+        };
         Ok(Self {
+            readers: (0..READERS).map(|n| start(n, "read")).collect::<Result<_>>()?,
+            browsers: (0..READERS).map(|n| start(n, "browse")).collect::<Result<_>>()?,
+            owner: OnceLock::new(),
             writer: Worker::start(store, "write", write_together)?,
-            readers,
-            next_reader: AtomicUsize::new(0),
             path: db.to_owned(),
             identity: file::identity(db),
             moved: watch::Sender::new(()),
@@ -99,7 +108,7 @@ impl Replica {
         self.writer.run(job, then).await
     }
 
-    /// Runs a job on a reader's connection.
+    /// Runs a job on a reader's connection: a short one, as those behind it wait.
     ///
     /// # Errors
     /// The job's own.
@@ -107,8 +116,19 @@ impl Replica {
         &self,
         job: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let n = self.next_reader.fetch_add(1, Ordering::Relaxed) % self.readers.len();
-        self.readers[n].run(move |store| job(store), |_| ()).await
+        least_busy(&self.readers)?.run(move |store| job(store), |_| ()).await
+    }
+
+    /// Runs a job that may take long: nothing waits for it but others of its
+    /// kind.
+    ///
+    /// # Errors
+    /// The job's own.
+    pub async fn browse<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        least_busy(&self.browsers)?.run(move |store| job(store), |_| ()).await
     }
 
     /// Hears of ops that were added from now on.
@@ -117,12 +137,16 @@ impl Replica {
         self.moved.subscribe()
     }
 
-    /// Whose data this is.
+    /// Whose data this is. A store has its owner for good, so it is read once.
     ///
     /// # Errors
     /// `no_owner_yet` until a joining store has met its hub.
     pub async fn owner(&self) -> Result<OwnerId> {
-        self.read(Store::owner).await?.ok_or_else(no_owner_yet)
+        if let Some(owner) = self.owner.get() {
+            return Ok(owner.clone());
+        }
+        let owner = self.read(Store::owner).await?.ok_or_else(no_owner_yet)?;
+        Ok(self.owner.get_or_init(|| owner).clone())
     }
 
     /// Whether the open file is still the one at its path.
@@ -154,7 +178,7 @@ impl Replica {
 
     /// Finishes what waits, moves the log into the file, closes.
     pub fn close(self) {
-        self.readers.into_iter().for_each(Worker::stop);
+        self.readers.into_iter().chain(self.browsers).for_each(Worker::stop);
         self.writer.stop();
     }
 }
@@ -169,11 +193,19 @@ pub fn no_owner_yet() -> Error {
     )
 }
 
+/// Whoever has the fewest jobs before a new one.
+fn least_busy(workers: &[Worker]) -> Result<&Worker> {
+    let busy = |worker: &&Worker| worker.busy.load(Ordering::Relaxed);
+    workers.iter().min_by_key(busy).ok_or_else(|| Error::internal("the store has no readers"))
+}
+
 /// One thread with one connection.
 #[derive(Debug)]
 struct Worker {
     jobs: mpsc::Sender<Job>,
     thread: JoinHandle<()>,
+    /// Jobs that it was given and has not ended.
+    busy: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -191,7 +223,7 @@ impl Worker {
             let _ = store.checkpoint();
         };
         let thread = std::thread::Builder::new().name(format!("store-{name}")).spawn(work);
-        Ok(Self { jobs, thread: thread.map_err(Error::internal)? })
+        Ok(Self { jobs, thread: thread.map_err(Error::internal)?, busy: Arc::default() })
     }
 
     async fn run<T: Send + 'static>(
@@ -200,6 +232,7 @@ impl Worker {
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
+        let busy = Busy::one_more(&self.busy);
         let job: Job = Box::new(move |store| {
             let done = store.and_then(job);
             let well = done.is_ok();
@@ -208,6 +241,7 @@ impl Worker {
                 if let Ok(value) = &ended {
                     then(value);
                 }
+                drop(busy);
                 let _ = answer.send(ended);
             });
             (well, told)
@@ -224,6 +258,22 @@ impl Worker {
 }
 
 type Waiting = mpsc::Receiver<Job>;
+
+/// A job that counts until it has ended, in whatever way.
+struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    fn one_more(jobs: &Arc<AtomicUsize>) -> Self {
+        jobs.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(jobs))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A reading job, in a transaction that fixes what it sees.
 fn read(store: &mut Store, job: Job, _: &mut Waiting) {
@@ -250,6 +300,9 @@ fn write_together(store: &mut Store, first: Job, waiting: &mut Waiting) {
     }
     let durable = store.end_group();
     done.into_iter().for_each(|told| told(durable.clone()));
+    if let Err(error) = store.shorten_log() {
+        tracing::warn!(code = error.code.as_str(), "the log stays long: {}", error.message);
+    }
 }
 
 /// Somebody holds the store, and has been waited for. All who wait are told at

@@ -1,73 +1,68 @@
 //! What became of a node: its ops one by one, or all up to a time.
 //!
-//! Every function goes over the ops as often as it needs to and keeps no more
-//! than a page of them: a node may have been written a million times.
+//! A page is found by going along the ops of a node in the order of their ids,
+//! from where the page before it ended. Nothing is read that is not on it,
+//! however often the node was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::OptionalExtension;
-use serde_json::{Value, json};
+use rusqlite::{OptionalExtension, params};
+use serde_json::Value;
 
 use super::{Store, damaged, names, query::MAX_PAGE, state};
 use crate::{
     clock::rfc3339,
     error::Result,
-    history::{
-        Conflict, Conflicts, Disputed, Event, History, LINKED, Replay, Standing, Told, told_value,
-    },
+    history::{Event, History, LINKED, Replay, Standing, told_value},
     hlc::Hlc,
     id::{EntityId, Origin, OwnerId},
-    merge::{DELETED, Entity, Version, is_deletion},
     node::{Link, Node},
     op::{Op, Set, Target},
 };
 
-/// At most this many bytes of values in one page, unless a single op has
-/// more: pages always get on.
+/// At most this many bytes of ops in one page, unless a single event has more:
+/// pages always get on.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
-/// A node or one of its links, and which one.
-type About = (Target, Option<Link>);
+/// A node or one of its links: its number, and which link.
+struct About {
+    target: Target,
+    entity: i64,
+    link: Option<Link>,
+}
+
+/// An op on a page: its number, and of which of those it is.
+type Place = (i64, usize);
+
+/// What the events of one page share.
+struct Context<'a> {
+    owner: &'a OwnerId,
+    number: i64,
+    /// The fields of the node that are in conflict now.
+    disputed: BTreeSet<String>,
+}
 
 impl Store {
-    /// Hands out the ops of one node or link, in the order in which they came
-    /// here.
-    ///
-    /// # Errors
-    /// SQLite's; `store_corrupt`; those of `each`.
-    pub fn each_op_of(
-        &self,
-        owner: &OwnerId,
-        target: &Target,
-        each: &mut dyn FnMut(Set) -> Result<()>,
-    ) -> Result<()> {
-        let Some(owner) = names::known_owner(&self.conn, owner)? else { return Ok(()) };
-        let entity = names::number_of_entity(&self.conn, owner, &target.key())?;
-        let mut read =
-            self.conn.prepare_cached("SELECT bytes FROM ops WHERE entity = ?1 ORDER BY n")?;
-        let mut rows = read.query([entity])?;
-        while let Some(row) = rows.next()? {
-            let bytes = row.get_ref(0)?.as_str().map_err(|e| damaged("ops", &e))?;
-            if let Op::Set(set) = Op::decode(bytes).map_err(|e| damaged("ops", &e))? {
-                each(set)?;
-            }
-        }
-        Ok(())
-    }
-
     /// A node as its ops up to this id mean it; none where it was not written
     /// yet.
     ///
     /// # Errors
     /// SQLite's; `store_corrupt`.
     pub fn node_until(&self, owner: &OwnerId, id: &EntityId, until: Hlc) -> Result<Option<Node>> {
+        let Some(number) = names::known_owner(&self.conn, owner)? else { return Ok(None) };
+        let target = Target::Node(id.clone());
+        let entity = names::number_of_entity(&self.conn, number, &target.key())?;
+        let mut read = self
+            .conn
+            .prepare_cached("SELECT bytes FROM ops WHERE entity = ?1 AND id <= ?2 ORDER BY id")?;
+        let mut rows = read.query(params![entity, until.to_string()])?;
         let mut replay = Replay::default();
-        self.each_op_of(owner, &Target::Node(id.clone()), &mut |set| {
-            if set.id <= until {
+        while let Some(row) = rows.next()? {
+            let bytes = row.get_ref(0)?.as_str().map_err(|e| damaged("ops", &e))?;
+            if let Op::Set(set) = Op::decode(bytes).map_err(|e| damaged("ops", &e))? {
                 replay.take(set);
             }
-            Ok(())
-        })?;
+        }
         Ok(Node::of(id, &replay.entity()))
     }
 
@@ -83,91 +78,144 @@ impl Store {
         after: Option<Hlc>,
         limit: usize,
     ) -> Result<History> {
-        let about = self.about(owner, id)?;
-        let limit = limit.clamp(1, MAX_PAGE);
-        let mut draft = Draft { after, limit, ..Draft::default() };
-        for (n, (target, _)) in about.iter().enumerate() {
-            self.each_op_of(owner, target, &mut |set| {
-                draft.offer(n, set);
-                Ok(())
-            })?;
+        let mut page = History::default();
+        let Some(number) = names::known_owner(&self.conn, owner)? else { return Ok(page) };
+        let about = self.about(owner, number, id)?;
+        let mut oldest = self.oldest_ops(&about, after, limit.clamp(1, MAX_PAGE))?;
+        page.more = oldest.more;
+        let context = Context { owner, number, disputed: self.disputed(owner, id)? };
+        let mut bytes = 0;
+        while let Some((_, (n, at))) = oldest.places.pop_first() {
+            let (event, weight) = self.event(&context, n, &about[at])?;
+            bytes += weight;
+            if bytes > MAX_PAGE_BYTES && !page.events.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.events.push(event);
         }
-        let concerned = draft.settle();
-        for n in &concerned {
-            self.each_op_of(owner, &about[*n].0, &mut |set| {
-                draft.weigh(*n, &set);
-                Ok(())
-            })?;
+        let ids: Vec<Hlc> = page.events.iter().map(|event| event.id).collect();
+        let devices = self.devices_of(owner, &ids)?;
+        for event in &mut page.events {
+            event.device = devices.get(&event.id).cloned().unwrap_or_default();
         }
-        draft.cut();
-        for n in &concerned {
-            self.each_op_of(owner, &about[*n].0, &mut |set| {
-                draft.fill(*n, &set, about[*n].1.is_some());
-                Ok(())
-            })?;
-        }
-        self.finish(owner, draft, &about)
+        Ok(page)
     }
 
-    fn about(&self, owner: &OwnerId, id: &EntityId) -> Result<Vec<About>> {
+    /// The node, and the links that start there or once did, as far as there
+    /// are ops about them.
+    fn about(&self, owner: &OwnerId, number: i64, id: &EntityId) -> Result<Vec<About>> {
         let links = self.links_ever_from(owner, id)?.into_iter().map(|link| {
             let id = EntityId::of_link(owner, &link.from, &link.to, &link.kind);
             (Target::Link(id), Some(link))
         });
-        Ok([(Target::Node(id.clone()), None)].into_iter().chain(links).collect())
+        let mut about = Vec::new();
+        for (target, link) in [(Target::Node(id.clone()), None)].into_iter().chain(links) {
+            if let Some(entity) = names::number_of_entity(&self.conn, number, &target.key())? {
+                about.push(About { target, entity, link });
+            }
+        }
+        Ok(about)
     }
 
-    fn finish(&self, owner: &OwnerId, draft: Draft, about: &[About]) -> Result<History> {
-        let more = draft.more;
-        let ids: Vec<Hlc> = draft.lines.keys().copied().collect();
-        let devices = self.devices_of(owner, &ids)?;
-        let disputed = self.disputed(owner, about, &draft)?;
-        let mut events = Vec::new();
-        for (id, mut line) in draft.lines {
-            line.before.sort_by_key(|(id, _)| *id);
-            let link = about[line.about].1.clone();
-            let standing = match &link {
-                _ if line.superseded => Standing::Superseded,
-                Some(_) if !self.holds(owner, &about[line.about].0, &line.value)? => {
-                    Standing::Superseded
+    fn oldest_ops(&self, about: &[About], after: Option<Hlc>, limit: usize) -> Result<Oldest> {
+        let mut oldest = Oldest { places: BTreeMap::new(), limit, more: false };
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let mut read = self.conn.prepare_cached(
+            "SELECT id, n FROM ops WHERE entity = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        )?;
+        for (at, About { entity, .. }) in about.iter().enumerate() {
+            let mut rows = read.query(params![entity, after, limit + 1])?;
+            while let Some(row) = rows.next()? {
+                let id = row.get_ref(0)?.as_str().map_err(|e| damaged("ops", &e))?;
+                if !oldest.offer(id, (row.get(1)?, at)) {
+                    break;
                 }
-                None if disputed.contains(&line.field) => Standing::Conflicting,
-                _ => Standing::Current,
-            };
-            events.push(Event {
-                id,
-                time: rfc3339(id.ms),
-                device: devices.get(&id).cloned().unwrap_or_default(),
-                to_title: link.as_ref().map(|link| self.title(owner, &link.to)).transpose()?,
-                field: if link.is_some() { LINKED.to_owned() } else { line.field },
-                link,
-                value: line.value,
-                before: line.before.into_iter().map(|(_, value)| value).collect(),
-                standing,
-            });
+            }
         }
-        Ok(History { events, more })
+        Ok(oldest)
     }
 
-    /// Whether a link is now what an op said of it. What made a link and what
-    /// removed it are fields of their own, so neither supersedes the other.
-    fn holds(&self, owner: &OwnerId, link: &Target, made: &Value) -> Result<bool> {
-        let is_there = !state::entity(&self.conn, owner, link)?.hidden();
-        Ok(*made == Value::Bool(is_there))
-    }
-
-    /// The fields of the node that are in conflict now.
-    fn disputed(
-        &self,
-        owner: &OwnerId,
-        about: &[About],
-        draft: &Draft,
-    ) -> Result<BTreeSet<String>> {
-        if draft.lines.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let entity = state::entity(&self.conn, owner, &about[0].0)?;
+    /// The fields of a node that are in conflict now.
+    fn disputed(&self, owner: &OwnerId, id: &EntityId) -> Result<BTreeSet<String>> {
+        let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
         Ok(entity.conflicts().into_iter().map(str::to_owned).collect())
+    }
+
+    /// An op as people see it, and how many bytes of ops that took. Who brought
+    /// it is filled in later, for a whole page.
+    fn event(&self, context: &Context<'_>, n: i64, about: &About) -> Result<(Event, usize)> {
+        let (set, mut bytes) = self.set(n)?;
+        let is_link = about.link.is_some();
+        let (value, mut seen, mut before) =
+            (told_value(&set, is_link), set.seen.clone(), Vec::new());
+        seen.sort_unstable();
+        for id in seen {
+            if let Some((earlier, weight)) = self.seen(context.number, id, about.entity)?
+                && earlier.field == set.field
+            {
+                bytes += weight;
+                before.push(told_value(&earlier, is_link));
+            }
+        }
+        let link = about.link.as_ref();
+        let event = Event {
+            id: set.id,
+            time: rfc3339(set.id.ms),
+            device: String::new(),
+            to_title: link.map(|link| self.title(context.owner, &link.to)).transpose()?,
+            standing: self.standing(context, n, about, &set, &value)?,
+            field: if is_link { LINKED.to_owned() } else { set.field },
+            link: about.link.clone(),
+            value,
+            before,
+        };
+        Ok((event, bytes))
+    }
+
+    fn standing(
+        &self,
+        context: &Context<'_>,
+        n: i64,
+        about: &About,
+        set: &Set,
+        told: &Value,
+    ) -> Result<Standing> {
+        let current = self
+            .conn
+            .prepare_cached("SELECT 1 FROM versions WHERE entity = ?1 AND field = ?2 AND op = ?3")?
+            .exists(params![about.entity, set.field, n])?;
+        Ok(if !current {
+            Standing::Superseded
+        } else if about.link.is_some() {
+            // What made a link and what removed it are fields of their own, so
+            // neither supersedes the other.
+            let is_there = !state::entity(&self.conn, context.owner, &about.target)?.hidden();
+            if *told == Value::Bool(is_there) { Standing::Current } else { Standing::Superseded }
+        } else if context.disputed.contains(&set.field) {
+            Standing::Conflicting
+        } else {
+            Standing::Current
+        })
+    }
+
+    /// The op of a number that stands for one we understand, and its length.
+    fn set(&self, n: i64) -> Result<(Set, usize)> {
+        let mut read = self.conn.prepare_cached("SELECT bytes FROM ops WHERE n = ?1")?;
+        let bytes: String = read.query_row([n], |row| row.get(0))?;
+        match Op::decode(&bytes).map_err(|e| damaged("ops", &e))? {
+            Op::Set(set) => Ok((set, bytes.len())),
+            Op::Unknown { .. } => Err(damaged("ops", &"an op about a node cannot be read")),
+        }
+    }
+
+    /// An op that another one had seen, if it is here and about the same.
+    fn seen(&self, owner: i64, id: Hlc, entity: i64) -> Result<Option<(Set, usize)>> {
+        let mut find = self
+            .conn
+            .prepare_cached("SELECT n FROM ops WHERE owner = ?1 AND id = ?2 AND entity = ?3")?;
+        let n = find.query_row(params![owner, id.to_string(), entity], |row| row.get(0));
+        n.optional()?.map(|n| self.set(n)).transpose()
     }
 
     fn title(&self, owner: &OwnerId, id: &EntityId) -> Result<String> {
@@ -204,191 +252,29 @@ impl Store {
         }
         Ok(devices)
     }
-
-    /// The nodes behind `after` with fields that have more than one value,
-    /// with all of these: a page in the order of their ids.
-    ///
-    /// # Errors
-    /// SQLite's; `store_corrupt`.
-    pub fn conflicts_page(
-        &self,
-        owner: &OwnerId,
-        after: Option<&EntityId>,
-        limit: usize,
-    ) -> Result<Conflicts> {
-        let limit = limit.clamp(1, MAX_PAGE);
-        let mut ids = self.in_conflict(owner, after, limit + 1)?;
-        let more = ids.len() > limit;
-        ids.truncate(limit);
-        let page = self.conflicts_of(owner, &ids)?;
-        Ok(Conflicts { more: more || page.more, ..page })
-    }
-
-    /// What is in conflict at some nodes, as far as it fits in one page.
-    ///
-    /// # Errors
-    /// SQLite's; `store_corrupt`.
-    pub fn conflicts_of(&self, owner: &OwnerId, ids: &[EntityId]) -> Result<Conflicts> {
-        let (mut page, mut bytes) = (Conflicts::default(), 0);
-        for id in ids {
-            if bytes > MAX_PAGE_BYTES {
-                page.more = true;
-                break;
-            }
-            let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
-            let fields = self.disputes(owner, &entity)?;
-            if fields.is_empty() {
-                continue;
-            }
-            let told = fields.iter().flat_map(|field| &field.versions);
-            bytes += told.map(|version| weight(&version.value)).sum::<usize>();
-            let text = |field| entity.shown(field).and_then(Value::as_str).unwrap_or_default();
-            let (kind, title) = (text("kind").to_owned(), text("title").to_owned());
-            page.conflicts.push(Conflict { id: id.clone(), kind, title, fields });
-        }
-        Ok(page)
-    }
-
-    /// The fields of a node that have more than one value.
-    ///
-    /// # Errors
-    /// SQLite's; `store_corrupt`.
-    pub fn disputes_of(&self, owner: &OwnerId, id: &EntityId) -> Result<Vec<Disputed>> {
-        let entity = state::entity(&self.conn, owner, &Target::Node(id.clone()))?;
-        self.disputes(owner, &entity)
-    }
-
-    fn disputes(&self, owner: &OwnerId, entity: &Entity) -> Result<Vec<Disputed>> {
-        let mut disputes = Vec::new();
-        if entity.hidden() {
-            return Ok(disputes);
-        }
-        for field in entity.conflicts() {
-            let mut versions: Vec<(&str, &Version)> =
-                entity.versions(field).iter().map(|version| (field, version)).collect();
-            if field == DELETED {
-                versions.extend(entity.unseen_by_deletions());
-                versions.sort_by_key(|(_, version)| version.id);
-            }
-            let ids: Vec<Hlc> = versions.iter().map(|(_, version)| version.id).collect();
-            let devices = self.devices_of(owner, &ids)?;
-            let tell = |(field, version): (&str, &Version)| Told {
-                id: version.id,
-                time: rfc3339(version.id.ms),
-                device: devices.get(&version.id).cloned().unwrap_or_default(),
-                field: field.to_owned(),
-                value: match field {
-                    DELETED => json!(is_deletion(&version.value)),
-                    _ => version.value.clone(),
-                },
-            };
-            let versions = versions.into_iter().map(tell).collect();
-            disputes.push(Disputed { field: field.to_owned(), versions });
-        }
-        Ok(disputes)
-    }
 }
 
-/// A page of history in the making.
-#[derive(Default)]
-struct Draft {
-    after: Option<Hlc>,
+/// The oldest ops of several nodes and links together, without the ops.
+struct Oldest {
+    /// By the ids' texts, which have the order of the ids.
+    places: BTreeMap<String, Place>,
     limit: usize,
-    lines: BTreeMap<Hlc, Line>,
-    /// Which lines want to tell the value of an op as what was before.
-    wanted_by: BTreeMap<Hlc, Vec<Hlc>>,
     more: bool,
 }
 
-#[derive(Default)]
-struct Line {
-    about: usize,
-    field: String,
-    value: Value,
-    seen: Vec<Hlc>,
-    before: Vec<(Hlc, Value)>,
-    bytes: usize,
-    superseded: bool,
-}
-
-impl Draft {
-    /// The oldest ones behind `after` stay.
-    fn offer(&mut self, about: usize, set: Set) {
-        if self.after.is_some_and(|after| set.id <= after) {
-            return;
+impl Oldest {
+    /// Whether a younger one of the same node may still have a place.
+    fn offer(&mut self, id: &str, place: Place) -> bool {
+        let full = self.places.len() == self.limit;
+        if full && self.places.last_key_value().is_some_and(|(last, _)| id > last.as_str()) {
+            self.more = true;
+            return false;
         }
-        let line = Line { about, field: set.field, seen: set.seen, ..Line::default() };
-        self.lines.insert(set.id, line);
-        if self.lines.len() > self.limit {
-            self.lines.pop_last();
+        self.places.insert(id.to_owned(), place);
+        if self.places.len() > self.limit {
+            self.places.pop_last();
             self.more = true;
         }
-    }
-
-    /// Which are in it; gives the nodes and links that they are about.
-    fn settle(&mut self) -> BTreeSet<usize> {
-        for (id, line) in &self.lines {
-            for seen in &line.seen {
-                self.wanted_by.entry(*seen).or_default().push(*id);
-            }
-        }
-        self.lines.values().map(|line| line.about).collect()
-    }
-
-    fn weigh(&mut self, about: usize, set: &Set) {
-        for seen in &set.seen {
-            if let Some(line) = self.lines.get_mut(seen)
-                && line.about == about
-                && line.field == set.field
-            {
-                line.superseded = true;
-            }
-        }
-        let weight = weight(&set.value);
-        self.each_teller(about, set, |_, line| line.bytes += weight);
-    }
-
-    fn fill(&mut self, about: usize, set: &Set, is_link: bool) {
-        self.each_teller(about, set, |is_own, line| match is_own {
-            true => line.value = told_value(set, is_link),
-            false => line.before.push((set.id, told_value(set, is_link))),
-        });
-    }
-
-    /// The lines that tell an op's value, as their own or as what was before.
-    fn each_teller(&mut self, about: usize, set: &Set, mut tell: impl FnMut(bool, &mut Line)) {
-        if let Some(own) = self.lines.get_mut(&set.id) {
-            tell(true, own);
-        }
-        for id in self.wanted_by.get(&set.id).into_iter().flatten() {
-            if let Some(line) = self.lines.get_mut(id)
-                && line.about == about
-                && line.field == set.field
-            {
-                tell(false, line);
-            }
-        }
-    }
-
-    /// Not more than fits in one page, and always something.
-    fn cut(&mut self) {
-        let (mut bytes, mut first) = (0, true);
-        let too_much = self.lines.iter().find(|(_, line)| {
-            bytes += line.bytes;
-            !std::mem::take(&mut first) && bytes > MAX_PAGE_BYTES
-        });
-        if let Some(id) = too_much.map(|(id, _)| *id) {
-            self.lines.split_off(&id);
-            self.more = true;
-        }
-    }
-}
-
-/// About how many bytes a value has.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        other => other.to_string().len(),
+        true
     }
 }

@@ -10,20 +10,24 @@
 //! - `copy`: a whole store in memory, as the next process finds it
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
 //! - `intake`: ops on their way into the tables; `transaction`: all or none;
+//!   `log`: what is durable and not yet in the file;
 //!   `names`: the numbers that stand for names
 //! - `state`: the versions, nodes and links that the ops mean
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
 //! - `query`, `asked`: what there is to see, and how it is found
-//! - `history`: what became of a node, and what it was
+//! - `history`: what became of a node, and what it was; `disputes`: what is in
+//!   conflict
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
 mod asked;
 mod copy;
+mod disputes;
 pub mod file;
 pub mod fork;
 pub mod history;
 mod intake;
+mod log;
 mod names;
 pub mod oplog;
 pub mod proof;
@@ -35,7 +39,7 @@ mod transaction;
 mod values;
 pub mod write;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig};
 
@@ -52,12 +56,16 @@ use crate::{
 const PUT_META: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
+/// How long another program that holds the file is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// A replica's file, open.
 #[derive(Debug)]
 pub struct Store {
     conn: Connection,
     machine: Machine,
     ticker: Ticker,
+    log_due: log::LogDue,
 }
 
 /// What a store is born as.
@@ -148,12 +156,14 @@ impl Store {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         conn.execute_batch(
             "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;
-             PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY;",
+             PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;",
         )?;
+        conn.busy_timeout(BUSY)?;
         conn.set_prepared_statement_cache_capacity(64);
         schema::check(&conn, name)?;
         let actor = u64::from_le_bytes(machine.entropy.bytes());
-        let mut store = Self { conn, machine, ticker: Ticker::new(actor) };
+        let mut store =
+            Self { conn, machine, ticker: Ticker::new(actor), log_due: log::LogDue::default() };
         store.observe_known_ids()?;
         Ok(store)
     }
@@ -249,14 +259,6 @@ impl Store {
     /// SQLite's: a full disk, a file that became read-only.
     pub fn probe_write(&self) -> Result<()> {
         self.set_meta("device_probe", &self.machine.clock.now_ms().to_string())
-    }
-
-    /// Moves the write-ahead log into the file, as far as readers allow.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn checkpoint(&self) -> Result<()> {
-        Ok(self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
 
     /// Checks the file itself, page by page.

@@ -40,7 +40,8 @@ const TABLES: &str = "
         bytes TEXT NOT NULL,
         UNIQUE (owner, id)
     );
-    CREATE INDEX ops_by_entity ON ops (entity) WHERE entity IS NOT NULL;
+    -- A node's ops in the order of their ids.
+    CREATE INDEX ops_by_entity ON ops (entity, id) WHERE entity IS NOT NULL;
 
     -- Each origin's chain: its last entry.
     CREATE TABLE heads (
