@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Hub,
     body::JsonBody,
+    patience::within,
     reply::{self, Reply},
 };
 use crate::rpc::{INVALID_REQUEST, METHOD_NOT_FOUND, Response, RpcError};
@@ -68,7 +69,8 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
         }
     };
     let outcome = if is_open(&method) {
-        hub.daemon.call(&method, params).await
+        let called = async { Ok(hub.daemon.call(&method, params).await) };
+        within(hub.limits.patience, called).await?
     } else {
         let why = format!("there is no method {method:?} here");
         Err(RpcError::protocol(METHOD_NOT_FOUND, why))

@@ -48,6 +48,5 @@ pub(super) async fn handle(
     let places = asked.at.split(',').take(MAX_PLACES).map(str::parse::<u64>);
     let at = places.collect::<Result<Vec<u64>, _>>();
     let at = at.map_err(|e| reply::bad_request(&format!("at={}: {e}", asked.at)))?;
-    let owner = hub.replica.owner().await?;
-    reply::ok(&hub.replica.read(move |store| answer(store, &owner, &asked.origin, &at)).await?)
+    reply::ok(&hub.read(move |store, owner| answer(store, owner, &asked.origin, &at)).await?)
 }

@@ -33,9 +33,8 @@ pub fn answer(
 }
 
 pub(super) async fn handle(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> Reply {
-    let owner = hub.replica.owner().await?;
     let (asked_with, now) = (if_none_match(&headers), hub.clock.now_ms());
-    match hub.replica.read(move |store| answer(store, &owner, asked_with, now)).await? {
+    match hub.read(move |store, owner| answer(store, owner, asked_with, now)).await? {
         (digest, None) => reply::not_modified(&digest),
         (digest, Some(body)) => reply::tagged(&digest, &body),
     }

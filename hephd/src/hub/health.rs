@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     Hub,
+    patience::within,
     reply::{self, Reply},
 };
 
@@ -17,7 +18,7 @@ pub(super) async fn healthz(State(hub): State<Arc<Hub>>) -> Reply {
 /// A write can be made durable, and the open file is still the one at its
 /// path: a deleted store must not look healthy.
 pub(super) async fn readyz(State(hub): State<Arc<Hub>>) -> Reply {
-    match hub.replica.write(|store| store.probe_write()).await {
+    match within(hub.limits.ready, hub.replica.write(|store| store.probe_write())).await {
         Ok(()) => reply::ok(&json!({ "status": "ready", "instance": hub.instance })),
         Err(error) => Err(reply::not_ready(&error.message)),
     }

@@ -36,6 +36,10 @@ pub struct Limits {
     pub stalled: Duration,
     /// For what a refused peer still sends, so that it hears the refusal.
     pub linger: Duration,
+    /// For the store's answer to a request.
+    pub patience: Duration,
+    /// For the store's word that it may be used.
+    pub ready: Duration,
 }
 
 impl Default for Limits {
@@ -48,6 +52,8 @@ impl Default for Limits {
             idle: Duration::from_secs(300),
             stalled: Duration::from_secs(60),
             linger: Duration::from_secs(2),
+            patience: Duration::from_secs(30),
+            ready: Duration::from_secs(3),
         }
     }
 }

@@ -17,6 +17,7 @@ mod health;
 pub mod limits;
 pub mod metrics;
 pub mod newcomers;
+mod patience;
 mod pull;
 mod push;
 pub mod reply;
@@ -51,9 +52,11 @@ pub use self::{
 };
 use self::{
     events::Events, guard::Guard, limits::Limits, metrics::Metrics, newcomers::Newcomers,
-    site::Site,
+    patience::within, site::Site,
 };
-use crate::{clock::Clock, replica::Replica, rpc::methods::Daemon};
+use crate::{
+    clock::Clock, error::Result, id::OwnerId, replica::Replica, rpc::methods::Daemon, store::Store,
+};
 
 /// Smaller answers travel as they are.
 const COMPRESSED_FROM_BYTES: u16 = 1024;
@@ -114,6 +117,18 @@ impl Hub {
             limits: Limits::default(),
             newcomers: Newcomers::default(),
         }
+    }
+
+    /// Whose data this is, and what a reader of the store finds there.
+    async fn read<T: Send + 'static>(
+        &self,
+        find: impl FnOnce(&Store, &OwnerId) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let found = async {
+            let owner = self.replica.owner().await?;
+            self.replica.read(move |store| find(store, &owner)).await
+        };
+        within(self.limits.patience, found).await
     }
 
     /// With authentication.

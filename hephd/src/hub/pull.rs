@@ -52,7 +52,6 @@ pub(super) async fn handle_body(State(hub): State<Arc<Hub>>, JsonBody(body): Jso
 
 async fn page(hub: &Hub, asked: &Asked) -> Reply {
     let after = Cursor::decode(&asked.after).map_err(|e| reply::bad_request(&e.to_string()))?;
-    let owner = hub.replica.owner().await?;
     let limit = asked.limit.unwrap_or(PAGE);
-    reply::ok(&hub.replica.read(move |store| answer(store, &owner, &after, limit)).await?)
+    reply::ok(&hub.read(move |store, owner| answer(store, owner, &after, limit)).await?)
 }

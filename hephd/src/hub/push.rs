@@ -7,6 +7,8 @@ use axum::extract::State;
 use super::{
     Hub,
     body::JsonBody,
+    newcomers::Room,
+    patience::within,
     reply::{self, Reply},
 };
 use crate::{
@@ -43,32 +45,38 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
     if body.entries.len() > MAX_ENTRIES {
         return Err(reply::bad_request(&format!("at most {MAX_ENTRIES} entries at a time")));
     }
-    let owner = hub.replica.owner().await?;
-    let (asked, keeper, now) = (Arc::clone(&hub), Arc::clone(&hub), hub.clock.now_ms());
-    let take = move |store: &mut Store| {
-        let new = new_origins(store, &owner, &body)?;
-        Ok(match asked.newcomers.room_for(new, now) {
-            Ok(()) => Ok((new, answer(store, &owner, &body)?)),
-            Err(until_tomorrow) => Err(until_tomorrow),
-        })
-    };
-    // Once it is durable: the sender may have gone, and the others want to know.
-    let note = move |taken: &Taken| match taken {
-        Ok((new, Ok(pushed))) => {
-            keeper.newcomers.came(*new, now);
-            keeper.metrics.received(pushed.received, pushed.applied);
-            pushed.received > 0
-        }
-        _ => false,
-    };
-    match hub.replica.add(take, note).await?.map_err(reply::too_many_origins)? {
+    let taken = within(hub.limits.patience, take(&hub, body)).await?;
+    match taken.map_err(reply::too_many_origins)? {
         (_, Ok(pushed)) => reply::ok(&pushed),
         (_, Err(outcome)) => Err(reply::refused(outcome)),
     }
 }
 
-/// New origins and what became of a batch, or how long it has to wait.
-type Taken = Result<(u64, Result<PushedBody, Appended>), Duration>;
+/// Room for the new origins and what became of a batch, or how long it has to
+/// wait.
+type Taken = Result<(Room, Result<PushedBody, Appended>), Duration>;
+
+async fn take(hub: &Arc<Hub>, body: PushBody) -> Result<Taken> {
+    let owner = hub.replica.owner().await?;
+    let (asked, keeper, now) = (Arc::clone(hub), Arc::clone(hub), hub.clock.now_ms());
+    let take = move |store: &mut Store| {
+        let new = new_origins(store, &owner, &body)?;
+        Ok(match asked.newcomers.room_for(new, now) {
+            Ok(room) => Ok((room, answer(store, &owner, &body)?)),
+            Err(until_tomorrow) => Err(until_tomorrow),
+        })
+    };
+    // Once it is durable: the sender may have gone, and the others want to know.
+    let note = move |taken: &Taken| match taken {
+        Ok((room, Ok(pushed))) => {
+            room.keep();
+            keeper.metrics.received(pushed.received, pushed.applied);
+            pushed.received > 0
+        }
+        _ => false,
+    };
+    hub.replica.add(take, note).await
+}
 
 fn new_origins(store: &Store, owner: &OwnerId, body: &PushBody) -> Result<u64> {
     let origins: BTreeSet<_> = body.entries.iter().map(|entry| &entry.origin).collect();

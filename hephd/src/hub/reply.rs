@@ -206,9 +206,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match error.code {
             Code::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
-            Code::NoOwnerYet | Code::StoreInUse | Code::StoreMissing | Code::DiskFailed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Code::NoOwnerYet
+            | Code::StoreInUse
+            | Code::StoreMissing
+            | Code::DiskFailed
+            | Code::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Code::OwnerMismatch => StatusCode::CONFLICT,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -80,13 +80,13 @@ impl Daemon {
         }
     }
 
-    /// Answers with what a reader of the store finds.
+    /// Answers a person's question with what a reader of the store finds.
     pub(super) async fn show<T: Serialize + Send + 'static>(
         &self,
         find: impl FnOnce(&Store, &OwnerId) -> Result<T> + Send + 'static,
     ) -> Result<Value, RpcError> {
         let owner = self.replica.owner().await?;
-        Ok(json!(self.replica.read(move |store| find(store, &owner)).await?))
+        Ok(json!(self.replica.browse(move |store| find(store, &owner)).await?))
     }
 
     async fn write(&self, WriteParams { changes }: WriteParams) -> Result<Value, RpcError> {
