@@ -48,7 +48,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(owner: &OwnerId, wanted: &Wanted, stretch: Stretch) -> Self {
+    /// At most so many rows: where no index has the order, SQLite sorts, and
+    /// then keeps no more than these.
+    pub(super) fn new(owner: &OwnerId, wanted: &Wanted, stretch: Stretch, most: usize) -> Self {
         let tasks_by_due = wanted.order == Order::Due && wanted.kind.as_deref() == Some("task");
         let index = if tasks_by_due { "INDEXED BY nodes_by_due" } else { "" };
         let sql = format!(
@@ -62,6 +64,8 @@ impl Asked {
             Order::Title => asked.by_title(wanted),
             Order::Due => asked.by_due(wanted, stretch),
         }
+        asked.sql.push_str(" LIMIT ?");
+        asked.values.push(Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
         asked
     }
 
@@ -177,7 +181,7 @@ mod tests {
         let store = Store::in_memory(&Birth::Owned(owner.clone()), &machine).unwrap();
         let wanted: Wanted = serde_json::from_value(wanted.clone()).unwrap();
         let plan = |stretch: &Stretch| {
-            let asked = Asked::new(&owner, &wanted, *stretch);
+            let asked = Asked::new(&owner, &wanted, *stretch, 10);
             let sql = format!("EXPLAIN QUERY PLAN {}", asked.sql);
             let mut read = store.conn.prepare(&sql).unwrap();
             let lines = read.query_map(params_from_iter(asked.values), |row| row.get(3)).unwrap();

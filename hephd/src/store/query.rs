@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<Page> {
         let (mut page, mut bytes) = (Page::default(), 0);
         for stretch in Stretch::of(wanted) {
-            let asked = Asked::new(owner, wanted, *stretch);
+            let asked = Asked::new(owner, wanted, *stretch, limit.saturating_add(1));
             let mut read = self.conn.prepare_cached(&asked.sql)?;
             let mut rows = read.query(params_from_iter(asked.values))?;
             while let Some(row) = rows.next()? {

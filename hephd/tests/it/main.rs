@@ -6,12 +6,13 @@
 //! - [`cycle`]: one cycle by hand; [`waking`]: when a device syncs;
 //!   [`together`]: group commit
 //! - [`converge`], [`long_lives`], [`put_back`], [`oplog`], [`owners`]: replicas
-//!   end equal, lose nothing, and refuse what they must
+//!   end equal, lose nothing, and refuse what they must; [`past`]: what became
+//!   of a node
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
 //!   [`bad_request`]: what it answers to nonsense
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
-//!   and its end
+//!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`disturbed`]: real processes, killed, cut off and starved
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
@@ -41,6 +42,7 @@ mod cycle;
 mod disturbed;
 mod ends;
 mod fuzz_corpus;
+mod held;
 mod long_cursor;
 mod long_lives;
 mod memory;
@@ -48,6 +50,7 @@ mod model;
 mod openapi;
 mod oplog;
 mod owners;
+mod past;
 mod put_back;
 mod running;
 mod seed;

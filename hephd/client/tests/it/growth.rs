@@ -96,11 +96,36 @@ fn heph_water(home: &Home, args: &[&str]) -> u64 {
     water
 }
 
+/// One node that is written so many times.
+fn write_often(home: &Home, from: usize, to: usize) {
+    for start in (from..to).step_by(BATCH) {
+        let title = |n: usize| json!({ "node": { "id": "often", "set": { "kind": "doc", "title": format!("title {n}") } } });
+        home.write(&(start..to.min(start + BATCH)).map(title).collect());
+    }
+}
+
+/// All nodes of all kinds, which no index has in this order.
+fn page_through_everything(home: &Home) {
+    let mut asked = json!({});
+    loop {
+        let page = home.call("node.list", &asked);
+        if page["more"] != true {
+            return;
+        }
+        asked = json!({ "after": page["cursor"] });
+    }
+}
+
 /// The same lists so many times; the most memory that heph had in each of them,
 /// and at last the daemon.
 fn water(home: &Home, rounds: usize) -> Vec<u64> {
-    let lists: [&[&str]; 3] =
-        [&["task", "list", "--all", "--json"], &["task", "list", "--all"], &["doc", "list"]];
+    let lists: [&[&str]; 4] = [
+        &["task", "list", "--all", "--json"],
+        &["task", "list", "--all"],
+        &["doc", "list"],
+        &["history", "often", "--json"],
+    ];
+    page_through_everything(home);
     let most = |args: &&[&str]| (0..rounds).map(|_| heph_water(home, args)).max().unwrap();
     let mut water: Vec<u64> = lists.iter().map(most).collect();
     water.push(high_water(home.pid()).unwrap());
@@ -123,6 +148,7 @@ fn memory_does_not_grow_with_a_list() {
     let mut seen: Vec<Vec<u64>> = Vec::new();
     for (from, to, rounds) in [(0, few, times), (few, few * times, 1)] {
         fill(&home, from, to);
+        write_often(&home, from, to);
         // The daemon's memory for writing is not the list's.
         home.stop();
         home.start(&["--mode", "local"]);
