@@ -182,10 +182,13 @@ async fn timeout_of(patience: Duration, work: impl Future<Output = ()>) {
 /// Written before anything is read. What the peer has sent is taken all the
 /// same: closing over it would reset the connection, and the answer be lost.
 async fn say_no_room(mut stream: TcpStream) {
-    const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
-        Connection: close\r\nContent-Type: application/json\r\nContent-Length: 69\r\n\r\n\
-        {\"error\":{\"code\":\"too_many\",\"message\":\"too many connections at once\"}}";
-    let _ = stream.write_all(NO_ROOM).await;
+    let body = r#"{"error":{"code":"too_many","message":"too many connections at once"}}"#;
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
     let mut left = [0; 4096];
     while matches!(stream.read(&mut left).await, Ok(1..)) {}

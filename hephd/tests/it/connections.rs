@@ -12,6 +12,7 @@ use std::{
 use hephd::hub::{Hub, limits::Limits};
 
 use super::{
+    answer,
     running::{DEADLINE, Home, Running, free_port, get, http, post, wait_for},
     served::Served,
 };
@@ -45,17 +46,8 @@ fn until_closed(mut stream: TcpStream) -> (String, Duration) {
 
 /// An answer's head and body; the connection stays.
 fn one_answer(stream: &mut TcpStream) -> String {
-    let mut came = Vec::new();
-    let mut byte = [0];
-    while !came.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        came.extend(byte);
-    }
-    let head = String::from_utf8(came).unwrap().to_ascii_lowercase();
-    let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; len.map_or(0, |len| len.trim().parse().unwrap())];
-    stream.read_exact(&mut body).unwrap();
-    head + &String::from_utf8(body).unwrap()
+    let (_, head, body) = answer::read(stream, "GET ").unwrap();
+    head + &body
 }
 
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";

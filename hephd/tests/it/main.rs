@@ -11,6 +11,7 @@
 //! - [`running`]: the real program; [`cli_daemon`], [`ends`], [`spares`]: what
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
 //!   [`bad_request`]: what it answers to nonsense
+//! - [`answer`]: what came back, byte by byte as it was announced
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`disturbed`]: real processes, killed, cut off and starved
@@ -27,6 +28,7 @@
 #![allow(clippy::print_stderr, reason = "a failing seed is printed")]
 #![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
 
+mod answer;
 mod bad_framing;
 mod bad_input;
 mod bad_request;

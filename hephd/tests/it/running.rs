@@ -1,7 +1,7 @@
 //! The real program in a home of its own, and plain HTTP to talk to it.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -11,6 +11,8 @@ use std::{
 use hephd::rpc::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use super::answer::{self, Answer};
 
 /// No wait in a test is longer.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -133,27 +135,31 @@ pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 /// One request, written out by hand: status, head and body of the answer.
-pub fn http(port: u16, request: &[u8]) -> (u16, String, String) {
+/// Status 0 where the hub closed before it said anything.
+#[track_caller]
+pub fn http(port: u16, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     // A hub may refuse, and close, before it has read all.
     let _ = stream.write_all(request);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-    (status, head.to_ascii_lowercase(), body.to_owned())
+    let ended = stream.peek(&mut [0]).map_or(true, |some| some == 0);
+    if ended {
+        return Default::default();
+    }
+    let first = String::from_utf8_lossy(&request[..request.len().min(8)]);
+    answer::read(&stream, &first).expect("a whole answer")
 }
 
-pub fn get(port: u16, path: &str) -> (u16, String, String) {
+#[track_caller]
+pub fn get(port: u16, path: &str) -> Answer {
     http(
         port,
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
     )
 }
 
-pub fn post(port: u16, path: &str, body: &str) -> (u16, String, String) {
+#[track_caller]
+pub fn post(port: u16, path: &str, body: &str) -> Answer {
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{ErrorKind, Read, Result, Write},
+    io::{Result, Write},
     net::TcpStream,
 };
 
@@ -14,11 +14,15 @@ use hephd::{
 use serde_json::{Value, json};
 
 use super::ledger::Ledger;
-use crate::{running::DEADLINE, world::Dice};
+use crate::{
+    answer::{self, Answer},
+    running::DEADLINE,
+    world::Dice,
+};
 
 /// One request on a connection of its own: status, head and body. An answer
 /// that is cut off is an error.
-pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, String, String)> {
+pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_nodelay(true)?;
@@ -28,36 +32,7 @@ pub fn ask(port: u16, method: &str, path: &str, body: &str) -> Result<(u16, Stri
         body.len()
     );
     stream.write_all((head + body).as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| ErrorKind::UnexpectedEof.into())
-}
-
-fn parse(answer: &[u8]) -> Option<(u16, String, String)> {
-    let at = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&answer[..at]).to_ascii_lowercase();
-    let body = &answer[at + 4..];
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let body = match length {
-        Some(length) => body.get(..length.parse().ok()?)?.to_vec(),
-        None if head.contains("transfer-encoding: chunked") => unchunked(body)?,
-        None => body.to_vec(),
-    };
-    Some((status, head, String::from_utf8(body).ok()?))
-}
-
-fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut whole = Vec::new();
-    loop {
-        let at = rest.windows(2).position(|two| two == b"\r\n")?;
-        let len = usize::from_str_radix(std::str::from_utf8(&rest[..at]).ok()?, 16).ok()?;
-        if len == 0 {
-            return Some(whole);
-        }
-        whole.extend(rest.get(at + 2..at + 2 + len)?);
-        rest = rest.get(at + 4 + len..)?;
-    }
+    answer::read(stream, method)
 }
 
 /// Every op that a hub delivers, by its id, byte for byte.
