@@ -43,7 +43,7 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
     let body: PushBody =
         serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
     if body.entries.len() > MAX_ENTRIES {
-        return Err(reply::bad_request(&format!("at most {MAX_ENTRIES} entries at a time")));
+        return Err(reply::too_many_entries());
     }
     let taken = within(hub.limits.patience, take(&hub, body)).await?;
     match taken.map_err(reply::too_many_origins)? {

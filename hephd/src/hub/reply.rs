@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Code, Error},
     op::Hash,
-    store::oplog::Appended,
+    store::oplog::{Appended, MAX_ENTRIES},
 };
 
 /// An answer, or the failure that stands in its place.
@@ -77,10 +77,20 @@ pub fn bad_framing(message: &str) -> Failure {
     closing(bad_request(message))
 }
 
-/// 413, with the limit.
+/// 413, with the limit in bytes.
 pub fn too_large() -> Failure {
-    let limit = json!({ "limit": MAX_BODY_BYTES });
-    failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "send fewer entries", limit)
+    beyond(MAX_BODY_BYTES, "bytes")
+}
+
+/// 413, with the limit in entries: the device splits what it has, as for
+/// bytes. Any other status it would take for a hub that it does not understand.
+pub fn too_many_entries() -> Failure {
+    beyond(MAX_ENTRIES, "entries")
+}
+
+fn beyond(limit: usize, what: &str) -> Failure {
+    let message = format!("send fewer entries: at most {limit} {what} at a time");
+    failure(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &message, json!({ "limit": limit }))
 }
 
 /// 408: the body does not come.

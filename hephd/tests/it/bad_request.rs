@@ -80,6 +80,25 @@ fn row_37_a_body_over_the_limit_is_told_the_limit() {
     assert!(answer.contains("\"limit\":8388608"), "{answer}");
 }
 
+/// One more than a batch may have. Nothing else about them is looked at: a
+/// device has to learn that it should send fewer, whatever they are.
+#[test]
+fn row_37_a_batch_of_too_many_entries_is_told_how_many() {
+    let hub = hub();
+    let entry = |seq: u64| {
+        let (origin, hash) = ("00000000000000aa", hephd::op::Hash::NONE);
+        format!(r#"{{"origin":"{origin}","seq":{seq},"hash":"{hash}","op":{{}}}}"#)
+    };
+    let batch = |count: u64| {
+        format!(r#"{{"entries":[{}]}}"#, (1..=count).map(entry).collect::<Vec<_>>().join(","))
+    };
+    hub.refuses(&batch(5_001), 413, "too_large");
+    let answer: Value =
+        serde_json::from_str(&post(hub.port, "/sync/push", &batch(5_001)).2).unwrap();
+    assert_eq!(answer["limit"], 5_000, "{answer}");
+    assert_ne!(post(hub.port, "/sync/push", &batch(5_000)).0, 413);
+}
+
 #[test]
 fn row_42_a_cursor_that_is_none_and_one_that_is_ahead() {
     let hub = hub();

@@ -197,6 +197,9 @@ fn calls(checked: &mut Checked) {
 fn pushes(checked: &mut Checked) {
     let heads: Value = serde_json::from_str(&get(checked.hub.port, "/sync/heads").2).unwrap();
     let owner = heads["owner_id"].as_str().unwrap().to_owned();
+    let entry = format!(r#"{{"origin":"{A}","seq":1,"hash":"{}","op":{{}}}}"#, "0".repeat(64));
+    let told = format!(r#"{{"entries":[{}]}}"#, vec![entry; 5_001].join(","));
+    assert_eq!(checked.post("/sync/push", 413, &told)["limit"], 5_000);
     checked.post("/sync/push", 429, &crowd(&owner, 4_097));
     checked.post("/sync/push", 200, &batch(&owner, ID, "x", A));
     checked.post("/sync/push", 422, &batch(&owner, "yesterday", "x", B));

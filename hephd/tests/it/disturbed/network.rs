@@ -80,6 +80,22 @@ fn whatever_a_connection_does_both_ends_become_equal() {
     assert_eq!(pair.ledger.missing_in(&pair.device.tasks()), Vec::<String>::new());
 }
 
+/// Row 37 from the other end: a device that is told 413 sends less, until all
+/// of it is there.
+#[test]
+fn row_37_a_device_splits_what_is_too_much_for_its_hub() {
+    let pair = pair(5);
+    pair.proxy.set(Harm::Refuse);
+    for n in 0..40 {
+        assert!(pair.ledger.add_task(&pair.device, &format!("task {n}")));
+    }
+    pair.proxy.set(Harm::Narrow(7));
+    pair.device.sync().unwrap();
+    assert_eq!(pair.proxy.done().get("narrow"), Some(&1));
+    assert_eq!(pair.device.status()["equal"], true);
+    assert_eq!(pair.ledger.missing_in(&pair.hub.tasks()), Vec::<String>::new());
+}
+
 /// The check above would see a connection that never gets well.
 #[test]
 fn a_planted_fault_a_line_that_stays_cut_is_seen() {

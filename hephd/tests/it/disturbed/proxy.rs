@@ -37,6 +37,9 @@ pub enum Harm {
     Shorten(usize),
     /// Each request reaches the hub twice; the second answer counts.
     Duplicate,
+    /// Batches of more entries never reach the hub: it seems to take only so
+    /// many. No connection does this by itself.
+    Narrow(usize),
 }
 
 impl Harm {
@@ -71,6 +74,7 @@ impl Harm {
             Self::HalfClose(_) => "half-close",
             Self::Shorten(_) => "shorten",
             Self::Duplicate => "duplicate",
+            Self::Narrow(_) => "narrow",
         }
     }
 }
@@ -139,7 +143,7 @@ impl Proxy {
                 self.did(harm);
                 visitor.shutdown(Shutdown::Both)
             }
-            Harm::Shorten(_) | Harm::Duplicate => self.exchange(visitor, harm),
+            Harm::Shorten(_) | Harm::Duplicate | Harm::Narrow(_) => self.exchange(visitor, harm),
             _ => self.stream(visitor, harm),
         }
     }
@@ -222,7 +226,13 @@ impl Proxy {
                 len => request.extend(&some[..len]),
             }
         }
-        let mut answer = self.once(&request)?;
+        let mut answer = match harm {
+            Harm::Narrow(most) if entries(&request) > most => {
+                self.did(harm);
+                takes_only(most)
+            }
+            _ => self.once(&request)?,
+        };
         match harm {
             Harm::Duplicate => {
                 answer = self.once(&request)?;
@@ -252,6 +262,21 @@ impl Proxy {
         let _ = hub.read_to_end(&mut answer);
         Ok(answer)
     }
+}
+
+/// How many entries a request brings.
+fn entries(request: &[u8]) -> usize {
+    request.windows(6).filter(|six| six == b"\"seq\":").count()
+}
+
+/// As a hub says it.
+fn takes_only(entries: usize) -> Vec<u8> {
+    let body = format!(
+        r#"{{"error":{{"code":"too_large","message":"send fewer entries"}},"limit":{entries}}}"#
+    );
+    let head =
+        "HTTP/1.1 413 Payload Too Large\r\nContent-Type: application/json\r\nConnection: close";
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// The same answer with fewer bytes, and an honest length of those.
