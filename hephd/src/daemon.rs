@@ -154,7 +154,7 @@ fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
     }
     file::check_place(&config.db)?;
     file::check_access(&config.db)?;
-    let lock = file::StoreLock::take(&config.db)?;
+    let mut lock = file::StoreLock::take(&config.db)?;
     // The store comes last: what is refused before it leaves none behind.
     let socket = rpc::server::bind(&config.socket)?;
     let http = match config.mode {
@@ -165,7 +165,7 @@ fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
         })?),
         _ => None,
     };
-    let store = open_or_create(&config, &machine).map_err(|error| {
+    let store = open_or_create(&config, &mut lock, &machine).map_err(|error| {
         let _ = std::fs::remove_file(&config.socket);
         of_store(&config.db, error)
     })?;
@@ -183,11 +183,13 @@ fn of_store(db: &Path, mut error: Error) -> Error {
     error
 }
 
-fn open_or_create(config: &Config, machine: &Machine) -> Result<Store> {
+fn open_or_create(config: &Config, lock: &mut file::StoreLock, machine: &Machine) -> Result<Store> {
     if !config.db.exists() {
+        lock.refuse_successor(&config.db)?;
         Store::create(&config.db, &Birth::of(config), &machine.entropy)?;
     }
     let store = Store::open(&config.db, machine)?;
+    lock.note_store()?;
     if let Some(owner) = &config.owner_id {
         store.adopt(owner).map_err(|_| other_owner(&config.db, owner, &store))?;
     }

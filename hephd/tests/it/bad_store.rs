@@ -108,20 +108,60 @@ fn row_55_a_store_deleted_under_a_hub_is_503_and_then_its_end() {
     assert_eq!(hub.ended(), Some(4), "{}", hub.log());
     assert!(hub.log().contains("[store_missing]"), "{}", hub.log());
 
+    let folder = hub.path("");
     let here = || {
-        let names = std::fs::read_dir(hub.path("")).unwrap().flatten().map(|e| e.file_name());
+        let names = std::fs::read_dir(&folder).unwrap().flatten().map(|e| e.file_name());
         names.collect::<std::collections::BTreeSet<_>>()
     };
     let before = here();
-    let again = home.run(&[
-        "--mode",
-        "server",
-        "--existing-store",
-        "--db",
-        hub.path("heph.db").to_str().unwrap(),
-    ]);
-    assert_eq!(again.status.code(), Some(4));
-    assert_eq!(here(), before, "nothing was created");
+    // The same words again, as a service manager would; and once more, for the
+    // first time may not take away what the second one knows it by.
+    for _ in 0..2 {
+        let mend = format!("rm {}", hub.path("heph.db.lock").display());
+        refused(&mut hub, &["[store_missing]", "put it back", &mend]);
+        assert_eq!(here(), before, "nothing was created");
+    }
+    std::fs::remove_file(hub.path("heph.db.lock")).unwrap();
+    hub.start();
+    assert_eq!(hub.tasks().len(), 0, "begun anew, as was asked for");
+}
+
+/// However it ended: nobody was there to see the store go.
+#[test]
+fn row_55_a_store_deleted_after_a_stop_or_a_kill_is_not_made_anew() {
+    for killed in [false, true] {
+        let home = Home::new();
+        let (mut hub, _) = Daemon::hub(&home);
+        hub.start();
+        add_task(&mut hub.client(), "in the file that goes").unwrap();
+        if killed {
+            hub.kill()
+        } else {
+            assert_eq!(hub.stop(), Some(0))
+        }
+        let db = hub.path("heph.db");
+        let elsewhere = home.folder("elsewhere").join("heph.db");
+        std::fs::rename(&db, &elsewhere).unwrap();
+        let _ = std::fs::remove_file(hub.path("heph.db-wal"));
+        let _ = std::fs::remove_file(hub.path("heph.db-shm"));
+        let _ = std::fs::remove_file(hub.path("hephd.sock"));
+        refused(&mut hub, &["[store_missing]", "heph.db.lock"]);
+        assert!(!db.exists());
+        std::fs::rename(&elsewhere, &db).unwrap();
+        hub.start();
+    }
+}
+
+/// A port that is taken, and no store yet: the next start makes one.
+#[test]
+fn a_start_that_failed_before_there_was_a_store_stands_in_nobodys_way() {
+    let home = Home::new();
+    let (mut hub, port) = Daemon::hub(&home);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert!(!hub.try_start());
+    assert_eq!(hub.last_exit, Some(1), "{}", hub.log());
+    drop(taken);
+    hub.start();
 }
 
 /// A disk that is mounted over it, or another store that is put there.
