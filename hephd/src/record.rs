@@ -131,7 +131,9 @@ impl Record {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
-        toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        // Some editors put such a mark first; places are counted behind it.
+        let text = text.trim_start_matches('\u{feff}');
+        toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             Error::new(
                 Code::ConfigInvalid,

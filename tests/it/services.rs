@@ -278,3 +278,30 @@ fn one_record_that_cannot_be_read_hides_no_other() {
     assert_eq!(ended["data"]["services"][0]["health"], "ok", "{ended}");
     assert_eq!(ended["error"]["code"], "config_invalid");
 }
+
+/// Editors put a mark at the start of a file, or end its lines otherwise.
+#[test]
+fn row_61_and_row_62_a_record_that_somebody_has_edited() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let path = sandbox.path(".config/heph/heph-spoke.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for edited in [format!("\u{feff}{text}"), text.replace('\n', "\r\n")] {
+        std::fs::write(&path, edited).unwrap();
+        let ended = sandbox.ops(&["status", "--json"]).expect(0).json();
+        assert_eq!(ended["data"]["services"][0]["health"], "ok", "{ended}");
+    }
+    for (edited, line) in [
+        ("\u{feff}a\n".to_owned(), 1),
+        (format!("\u{feff}{text}").replace("label = ", "lable = "), 2),
+        (format!("{text}nonsense\n").replace('\n', "\r\n"), text.lines().count() + 1),
+        (text.replace("label = ", "lable = "), 2),
+    ] {
+        std::fs::write(&path, &edited).unwrap();
+        let ended = sandbox.ops(&["status", "--json"]).expect(2).json();
+        assert_eq!(ended["error"]["code"], "config_invalid", "{ended}");
+        let said = ended["error"]["message"].as_str().unwrap();
+        assert!(said.contains(&format!("heph-spoke.toml:{line}: ")), "{edited}: {said}");
+    }
+    std::fs::write(&path, text).unwrap();
+}
