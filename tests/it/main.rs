@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
 
 mod answers;
+mod catalogue;
 mod disasters;
 mod kill_points;
 mod sandbox;

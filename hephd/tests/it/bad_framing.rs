@@ -148,7 +148,7 @@ fn row_34_two_equal_keys_anywhere() {
 }
 
 #[test]
-fn rows_35_and_36_bodies_of_another_kind() {
+fn row_35_and_row_36_bodies_of_another_kind() {
     let hub = Hub::new();
     let len = format!("Content-Length: {}\r\n", EMPTY.len());
     for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/jsonx\r\n"] {
@@ -237,7 +237,7 @@ fn row_39_content_length_and_chunks_at_once() {
 }
 
 #[test]
-fn rows_44_and_45_ids_and_owners_that_are_not_right() {
+fn row_44_and_row_45_ids_and_owners_that_are_not_right() {
     let hub = Hub::new();
     let id = "1764000000000-0000-00000000000000aa";
     for bad in

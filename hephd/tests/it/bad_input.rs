@@ -161,7 +161,7 @@ fn row_23_a_closed_stdout_is_silent() {
 }
 
 #[test]
-fn row_60_and_62_a_store_in_a_folder_that_everybody_may_write_to() {
+fn a_store_in_a_folder_that_everybody_may_write_to() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
     let open = home.folder("open");

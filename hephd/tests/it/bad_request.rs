@@ -57,7 +57,7 @@ impl Hub {
 }
 
 #[test]
-fn rows_32_to_34_bodies_that_cannot_be_read() {
+fn row_32_row_33_and_row_34_bodies_that_cannot_be_read() {
     let hub = hub();
     hub.refuses("{", 400, "bad_request");
     hub.refuses("{\"entries\":[]} and more", 400, "bad_request");
@@ -118,7 +118,7 @@ fn row_43_an_op_of_an_unknown_kind_is_stored_and_passed_on() {
 }
 
 #[test]
-fn rows_44_to_46_ops_that_are_not_right() {
+fn row_44_row_45_and_row_46_ops_that_are_not_right() {
     let hub = hub();
     hub.refuses(&hub.batch(&hub.op(&json!({ "id": "yesterday" }))), 422, "malformed");
     hub.refuses(&hub.batch(&hub.op(&json!({ "id": "" }))), 422, "malformed");
@@ -146,7 +146,7 @@ fn rows_44_to_46_ops_that_are_not_right() {
 }
 
 #[test]
-fn rows_48_and_50_paths_and_methods_that_there_are_not() {
+fn row_48_and_row_50_paths_and_methods_that_there_are_not() {
     let hub = hub();
     for path in ["/nothing", "/../etc/passwd", "/%2e%2e/etc/passwd", "/%00", "/sync/../healthz"] {
         assert_eq!(get(hub.port, path).0, 404, "{path}");
@@ -156,7 +156,7 @@ fn rows_48_and_50_paths_and_methods_that_there_are_not() {
 }
 
 #[test]
-fn rows_40_and_41_calls_at_the_socket_that_make_no_sense() {
+fn row_40_and_row_41_calls_at_the_socket_that_make_no_sense() {
     use std::io::{BufRead, BufReader, Write};
     let hub = hub();
     let mut stream = std::os::unix::net::UnixStream::connect(&hub.running.socket).unwrap();

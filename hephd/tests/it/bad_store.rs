@@ -1,9 +1,6 @@
 //! The catalogue of bad inputs, by number: stores that hephd does not open,
 //! or has to let go. It names the file and what to do, serves nothing, and
 //! makes nothing.
-//!
-//! Row 59, a migration that was killed, has nothing to test yet: no schema is
-//! migrated.
 
 use std::{
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
@@ -162,6 +159,22 @@ fn a_start_that_failed_before_there_was_a_store_stands_in_nobodys_way() {
     assert_eq!(hub.last_exit, Some(1), "{}", hub.log());
     drop(taken);
     hub.start();
+}
+
+/// No schema is migrated yet, so nothing can be killed in the middle of it:
+/// an older one is left exactly as it is.
+#[test]
+fn row_59_an_older_schema_is_left_alone() {
+    let home = Home::new();
+    let (mut hub, db) = closed(&home);
+    let sqlite = Command::new("sqlite3").arg(&db).arg("PRAGMA user_version = 1").status();
+    assert!(sqlite.unwrap().success());
+    let before = std::fs::read(&db).unwrap();
+    refused(&mut hub, &["[schema_older]", db.to_str().unwrap()]);
+    assert!(std::fs::read(&db).unwrap() == before);
+    for suffix in ["heph.db-wal", "heph.db-shm", "heph.db-journal"] {
+        assert!(!hub.path(suffix).exists(), "{suffix} was left");
+    }
 }
 
 /// A disk that is mounted over it, or another store that is put there.

@@ -87,7 +87,7 @@ fn ready_is_said_once_everything_answers() {
 }
 
 #[test]
-fn one_daemon_a_store() {
+fn row_60_one_daemon_a_store() {
     let home = Home::new();
     let device = home.start(&["--mode", "local"]);
     let second = home.run(&["--mode", "local"]);
@@ -98,7 +98,7 @@ fn one_daemon_a_store() {
 }
 
 #[test]
-fn a_stale_socket_is_replaced_and_a_live_one_refused() {
+fn row_69_a_stale_socket_is_replaced_and_a_live_one_refused() {
     let home = Home::new();
     let folder = home.folder("store");
     let db = folder.join("heph.db").display().to_string();
