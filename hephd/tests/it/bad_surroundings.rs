@@ -112,6 +112,7 @@ fn row_70_a_hub_that_runs_out_of_files_does_not_spin_and_recovers() {
         (0..100).map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
     let fds = format!("/proc/{}/fd", hub.pid());
     wait_for("all of its files to be taken", || std::fs::read_dir(&fds).unwrap().count() >= 63);
+    wait_for("it to say so", || hub.log().contains("nobody can be let in"));
     let spent = || cpu_ticks(hub.pid());
     let (before, begun) = (spent(), std::time::Instant::now());
     wait_for("a while", || begun.elapsed().as_millis() > 1_000);
@@ -121,6 +122,8 @@ fn row_70_a_hub_that_runs_out_of_files_does_not_spin_and_recovers() {
         ask(port, "GET", "/healthz", "").is_ok_and(|answer| answer.0 == 200)
     });
     add_task(&mut hub.client(), "goes on").unwrap();
+    assert_eq!(hub.stop(), Some(0));
+    assert!(hub.log().matches("nobody can be let in").count() < 20, "{}", hub.log());
 }
 
 /// Processor time of a process, in hundredths of a second.

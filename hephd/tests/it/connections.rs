@@ -13,7 +13,7 @@ use hephd::hub::{Hub, limits::Limits};
 
 use super::{
     answer,
-    running::{DEADLINE, Home, Running, free_port, get, http, post, wait_for},
+    running::{DEADLINE, get, http, post, wait_for},
     served::Served,
 };
 
@@ -281,46 +281,4 @@ fn a_head_of_a_whole_mebibyte_is_refused_without_being_kept() {
     // It may be closed while the rest is on its way.
     assert!(matches!(status, 431 | 0), "{status}");
     assert_eq!(get(hub.port, "/healthz").0, 200);
-}
-
-/// What a process has used of a processor so far, in clock ticks; nothing
-/// where the system does not say.
-fn ticks(pid: u32) -> u64 {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
-    let fields = stat.rsplit_once(')').unwrap().1;
-    let mut fields = fields.split_whitespace().skip(11).map(|ticks| ticks.parse::<u64>().unwrap());
-    fields.next().unwrap() + fields.next().unwrap()
-}
-
-/// In the spirit of row 70: a hub without descriptors waits for some, rather
-/// than ask for them as fast as it can.
-#[test]
-fn row_70_out_of_descriptors_a_hub_neither_spins_nor_dies() {
-    let home = Home::new();
-    let address = format!("127.0.0.1:{}", free_port());
-    let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
-    let db = home.folder("hub").join("heph.db").display().to_string();
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_hephd")]);
-    shell.args(["--mode", "server", "--db", &db, "--http-addr", &address]);
-    let log = std::fs::File::create(home.path("log")).unwrap();
-    shell.env("HOME", home.path("")).stderr(log);
-    let hub = Running { child: shell.spawn().unwrap(), socket: home.path("hub/hephd.sock") };
-    wait_for("the hub", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok() && get(port, "/healthz").0 == 200
-    });
-    let crowd: Vec<TcpStream> =
-        (0..100).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
-    wait_for("it to say so", || {
-        std::fs::read_to_string(home.path("log")).unwrap().contains("nobody can be let in")
-    });
-    let (before, window) = (ticks(hub.child.id()), Duration::from_secs(1));
-    sleep(window);
-    let spent = ticks(hub.child.id()) - before;
-    assert!(spent < 20, "{spent} ticks in {window:?}");
-    drop(crowd);
-    wait_for("room", || get(port, "/readyz").0 == 200);
-    let log = std::fs::read_to_string(home.path("log")).unwrap();
-    assert!(log.matches("nobody can be let in").count() < 20, "{log}");
-    assert_eq!(hub.stop(), 0);
 }
