@@ -228,7 +228,7 @@ fn given_away(path: &Path) -> bool {
         chown(path, Some(65_534), None).unwrap();
         return true;
     }
-    eprintln!("not root: what belongs to another user is not tested");
+    eprintln!("skipped: what belongs to another user, which only root can make");
     false
 }
 

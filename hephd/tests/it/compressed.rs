@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    connections::own_address,
+    own_network::own_address,
     running::{Home, Running, add_task, get},
     served::Served,
 };
@@ -54,7 +54,7 @@ fn device(home: &Home, ip: IpAddr, port: u16) -> Running {
 
 #[test]
 fn a_device_pulls_less_than_there_is() {
-    let Some(ip) = own_address() else { return };
+    let Some(ip) = own_address("compressed::a_device_pulls_less_than_there_is") else { return };
     let hub = Served::with(|mut hub| {
         hub.guard.exposed = true;
         hub
@@ -89,7 +89,10 @@ fn an_answer_that_unfolds_without_end_is_cut_short() {
         .unwrap()
         .stdout;
     assert!((1..8 << 20).contains(&bomb.len()), "{}", bomb.len());
-    let Some(ip) = own_address() else { return };
+    let Some(ip) = own_address("compressed::an_answer_that_unfolds_without_end_is_cut_short")
+    else {
+        return;
+    };
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     spawn(move || {

@@ -13,6 +13,7 @@ use hephd::hub::{Hub, limits::Limits};
 
 use super::{
     answer,
+    own_network::own_address,
     running::{DEADLINE, get, http, post, wait_for},
     served::Served,
 };
@@ -45,6 +46,7 @@ fn until_closed(mut stream: TcpStream) -> (String, Duration) {
 }
 
 /// An answer's head and body; the connection stays.
+#[track_caller]
 fn one_answer(stream: &mut TcpStream) -> String {
     let (_, head, body) = answer::read(stream, "GET ").unwrap();
     head + &body
@@ -187,11 +189,7 @@ fn a_crowd_is_told_to_come_again() {
 
 #[test]
 fn one_address_may_not_have_all() {
-    let elsewhere = own_address();
-    let Some(ip) = elsewhere else {
-        eprintln!("this machine has no address but loopback: not tested");
-        return;
-    };
+    let Some(ip) = own_address("connections::one_address_may_not_have_all") else { return };
     let hub = Served::on(ip, |mut hub| {
         hub.guard.exposed = true;
         hub.limits.per_address = 3;
@@ -213,13 +211,6 @@ fn one_address_may_not_have_all() {
 }
 
 const HEALTHZ_ANY: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n";
-
-/// An address of this machine that is not loopback. Nothing is sent.
-pub fn own_address() -> Option<std::net::IpAddr> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
-}
 
 #[test]
 fn a_stop_ends_what_idles_at_once_and_finishes_what_runs() {

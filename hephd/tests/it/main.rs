@@ -12,6 +12,7 @@
 //!   it does, how it ends, what it leaves alone; [`bad_input`],
 //!   [`bad_request`]: what it answers to nonsense
 //! - [`answer`]: what came back, byte by byte as it was announced
+//! - [`own_network`]: a network that a test may do with as it likes
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`disturbed`]: real processes, killed, cut off and starved
@@ -51,6 +52,7 @@ mod memory;
 mod model;
 mod openapi;
 mod oplog;
+mod own_network;
 mod owners;
 mod past;
 mod put_back;

@@ -1,6 +1,6 @@
 //! A hub and a device in two networks of their own, and what happens on the
-//! cable between them. Only root can lay one; for others these tests say so
-//! and end.
+//! cable between them. Only root can lay one; for others these tests run as
+//! root of namespaces of their own.
 
 use std::{
     process::Command,
@@ -14,7 +14,11 @@ use super::{
     daemon::{Daemon, equal_in_two_cycles},
     ledger::Ledger,
 };
-use crate::{running::Home, world::full};
+use crate::{
+    own_network::{Inside, inside},
+    running::Home,
+    world::full,
+};
 
 const HUB: &str = "10.213.7.1";
 const DEVICE: &str = "10.213.7.2";
@@ -36,10 +40,11 @@ fn run(words: &str) {
 }
 
 impl Cable {
-    /// None where only root could lay one.
-    fn lay(name: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("not root: no network namespaces, so this test does nothing");
+    /// None where the test has nothing left to do here: see [`inside`].
+    fn lay(test: &str, name: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root()
+            && let Inside::Ran = inside(&format!("disturbed::namespaces::{test}"))
+        {
             return None;
         }
         let unique = std::process::id();
@@ -111,8 +116,8 @@ struct Pair {
 }
 
 /// A hub and a device that are equal. The device tries once a second.
-fn pair(name: &str) -> Option<Pair> {
-    let cable = Cable::lay(name)?;
+fn pair(test: &str, name: &str) -> Option<Pair> {
+    let cable = Cable::lay(test, name)?;
     let home = Home::new();
     let (address, url) = (format!("{HUB}:8787"), format!("http://{HUB}:8787"));
     let words = ["--mode", "server", "--http-addr", &address, "--insecure-no-auth"];
@@ -168,7 +173,10 @@ impl Pair {
 
 #[test]
 fn every_third_packet_is_lost_and_both_become_equal_all_the_same() {
-    let Some(pair) = pair("loss") else { return };
+    let Some(pair) = pair("every_third_packet_is_lost_and_both_become_equal_all_the_same", "loss")
+    else {
+        return;
+    };
     pair.cable.all_that_comes("numgen random mod 100 < 30 counter drop");
     while pair.cable.harmed() < full(30, 1_000) {
         pair.write("while packets are lost");
@@ -180,7 +188,7 @@ fn every_third_packet_is_lost_and_both_become_equal_all_the_same() {
 
 #[test]
 fn a_cable_that_is_pulled_and_put_back() {
-    let Some(pair) = pair("pull") else { return };
+    let Some(pair) = pair("a_cable_that_is_pulled_and_put_back", "pull") else { return };
     run(&format!("ip -n {} link set cable down", pair.cable.hub));
     pair.write("while apart");
     assert!(!pair.equal());
@@ -194,7 +202,7 @@ fn a_cable_that_is_pulled_and_put_back() {
 
 #[test]
 fn a_firewall_that_resets_every_connection() {
-    let Some(pair) = pair("reset") else { return };
+    let Some(pair) = pair("a_firewall_that_resets_every_connection", "reset") else { return };
     pair.cable.what_comes_to(&[&pair.cable.hub], "meta l4proto tcp reject with tcp reset");
     pair.write("while it resets");
     pair.hears_of_trouble();
@@ -205,7 +213,10 @@ fn a_firewall_that_resets_every_connection() {
 /// What swallows everything is the worst: nobody ever hears of it.
 #[test]
 fn a_black_hole_holds_nobody_for_longer_than_the_deadline() {
-    let Some(mut pair) = pair("hole") else { return };
+    let Some(mut pair) = pair("a_black_hole_holds_nobody_for_longer_than_the_deadline", "hole")
+    else {
+        return;
+    };
     // A connection that was there before has a longer deadline than a new
     // one, so that takes its time.
     let fresh = full(1, 0) == 1;
