@@ -18,7 +18,7 @@
 //! - [`disturbed`]: real processes, killed, cut off and starved
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
-//! runs that one again.
+//! runs that one again, see [`asked`].
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +30,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
 
 mod answer;
+mod asked;
 mod bad_framing;
 mod bad_input;
 mod bad_request;

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,7 +25,10 @@ use hephd::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
-pub use crate::wire::{Ended, Trip, Way, Weather, answer, cycle};
+pub use crate::{
+    asked::{for_seeds, full, seeds},
+    wire::{Ended, Trip, Way, Weather, answer, cycle},
+};
 
 /// A day in spring 2026, in ms since 1970.
 pub const TODAY: u64 = 1_777_000_000_000;
@@ -59,25 +61,6 @@ impl Dice {
     pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
-}
-
-/// Runs a test for each seed from 0, or for `HEPH_SEED` alone.
-#[expect(clippy::disallowed_methods, reason = "a test is told its seed from outside")]
-pub fn for_seeds(count: u64, test: impl Fn(u64)) {
-    let told = std::env::var("HEPH_SEED").ok().map(|seed| seed.parse().expect("HEPH_SEED=n"));
-    let seeds = told.map_or(0..count, |seed: u64| seed..seed + 1);
-    for seed in seeds {
-        if let Err(failed) = catch_unwind(AssertUnwindSafe(|| test(seed))) {
-            eprintln!("seed {seed} failed; to run it alone: HEPH_SEED={seed}");
-            resume_unwind(failed);
-        }
-    }
-}
-
-/// How many: a few each time, many under `tests/run --full`.
-#[expect(clippy::disallowed_methods, reason = "a test is told its depth from outside")]
-pub fn full(few: u64, many: u64) -> u64 {
-    if std::env::var_os("HEPH_FULL").is_some() { many } else { few }
 }
 
 /// A replica, and the machine that it lives on.

@@ -31,7 +31,7 @@ use std::error::Error;
 
 pub use self::faults::one_each;
 use self::{faults::Fault, plan::Plan};
-use crate::world::full;
+use crate::world::{full, seeds};
 
 /// What goes wrong in a life is a text: it is only ever shown.
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -45,7 +45,7 @@ const SEEN_WITHIN: u64 = 1_000;
 
 #[test]
 fn whatever_happens_two_quiet_rounds_make_all_replicas_equal_and_lose_nothing() {
-    let seeds = run::seeds(full(FEW, 100_000));
+    let seeds = seeds(full(FEW, 100_000));
     let seen = run::all(&seeds);
     if seeds.end - seeds.start >= SEEN_WITHIN {
         assert!(seen.missing().is_empty(), "never happened: {:?}", seen.missing());

@@ -16,6 +16,9 @@ use std::{
 
 use super::{check::live, coverage::Coverage, faults::Fault, plan::Plan, shrink::shortest};
 
+/// What plays one seed again.
+const AGAIN: &str = "cargo test -p hephd sim::whatever -- --nocapture";
+
 /// How a plan ends; a panic is a failure like any other.
 pub fn outcome(plan: &Plan, planted: Option<Fault>) -> Result<Coverage, String> {
     match catch_unwind(AssertUnwindSafe(|| live(plan, planted))) {
@@ -27,18 +30,6 @@ pub fn outcome(plan: &Plan, planted: Option<Fault>) -> Result<Coverage, String> 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic without words").to_owned()
-}
-
-/// The seeds that were asked for: `HEPH_SEED=n`, `HEPH_SEED=from..to`, or
-/// those from 0.
-#[expect(clippy::disallowed_methods, reason = "a test is told its seeds from outside")]
-pub fn seeds(count: u64) -> Range<u64> {
-    let Ok(told) = std::env::var("HEPH_SEED") else { return 0..count };
-    let number = |text: &str| text.parse::<u64>().expect("HEPH_SEED=n or HEPH_SEED=from..to");
-    match told.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => number(&told)..number(&told) + 1,
-    }
 }
 
 /// Plays all of them; stops at the first that fails, and says all of it.
@@ -67,7 +58,11 @@ pub fn all(seeds: &Range<u64>) -> Coverage {
     let (count, took) = (seeds.end - seeds.start, began.elapsed());
     let each = took.as_secs_f64() * 1e3 / count as f64;
     let seen = seen.into_inner().unwrap();
-    eprintln!("{count} schedules, {:.0} s, {each:.2} ms each: {seen}", took.as_secs_f64());
+    let from = seeds.start;
+    eprintln!(
+        "{count} schedules from seed {from}, {:.0} s, {each:.2} ms each: {seen}",
+        took.as_secs_f64()
+    );
     seen
 }
 
@@ -90,7 +85,7 @@ fn report(plan: &Plan, why: String) -> String {
         "\nThe shortest beginning or part of it that fails: {why}\n{}",
         expanded(&short)
     );
-    let _ = write!(text, "\nTo run it alone: HEPH_SEED={seed} (at {})", commit());
+    let _ = write!(text, "\nTo run it alone, at {}: HEPH_SEED={seed} {AGAIN}", commit());
     text
 }
 
