@@ -55,16 +55,24 @@ impl Store {
     /// # Errors
     /// SQLite's; `store_corrupt`.
     pub fn heads(&self, owner: &OwnerId) -> Result<Heads> {
-        let mut read =
-            self.conn.prepare_cached("SELECT origin, seq, hash FROM heads WHERE owner = ?1")?;
-        let mut heads = Heads::default();
-        let Some(owner) = names::known_owner(&self.conn, owner)? else { return Ok(heads) };
-        let mut rows = read.query([owner])?;
+        let ends = self.ends(owner)?.into_iter();
+        Ok(Heads(ends.map(|(origin, _, head)| (origin, head)).collect()))
+    }
+
+    /// The same, with the numbers of the chains, in the order of the origins.
+    fn ends(&self, owner: &OwnerId) -> Result<Vec<(Origin, i64, Head)>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT h.origin, h.n, h.seq, h.hash FROM owners o JOIN heads h ON h.owner = o.n
+             WHERE o.id = ?1 ORDER BY h.origin",
+        )?;
+        let mut rows = read.query([owner.as_str()])?;
+        let mut ends = Vec::new();
         while let Some(row) = rows.next()? {
-            let origin = row.get::<_, String>(0)?.parse().map_err(|e| damaged("heads", &e))?;
-            heads.0.insert(origin, Head { seq: row.get(1)?, hash: Hash(row.get(2)?) });
+            let origin = row.get_ref(0)?.as_str().map_err(|e| damaged("heads", &e))?;
+            let origin = origin.parse().map_err(|e| damaged("heads", &e))?;
+            ends.push((origin, row.get(1)?, Head { seq: row.get(2)?, hash: Hash(row.get(3)?) }));
         }
-        Ok(heads)
+        Ok(ends)
     }
 
     /// Whether there is anything of an origin here.
@@ -113,12 +121,12 @@ impl Store {
             "SELECT c.seq, c.hash, o.bytes FROM chains c JOIN ops o ON o.n = c.op
              WHERE c.chain = ?1 AND c.seq > ?2 ORDER BY c.seq",
         )?;
-        for (origin, head) in self.heads(owner)?.0 {
+        for (origin, chain, head) in self.ends(owner)? {
             let from = after(&origin);
             if head.seq <= from {
                 continue;
             }
-            let mut rows = read.query(params![self.chain(owner, &origin)?, from])?;
+            let mut rows = read.query(params![chain, from])?;
             while let Some(row) = rows.next()? {
                 let op: String = row.get(2)?;
                 bytes += op.len();

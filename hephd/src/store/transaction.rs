@@ -23,16 +23,22 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(super) fn begin(conn: &'a Connection) -> Result<Self> {
         let grouped = !conn.is_autocommit();
-        conn.execute_batch(if grouped { "SAVEPOINT work" } else { "BEGIN IMMEDIATE" })?;
+        run(conn, if grouped { "SAVEPOINT work" } else { "BEGIN IMMEDIATE" })?;
         Ok(Self { conn, grouped, open: true })
     }
 
     /// Keeps the work: durably, or until its group is durable.
     pub(super) fn commit(mut self) -> Result<()> {
-        self.conn.execute_batch(if self.grouped { "RELEASE work" } else { "COMMIT" })?;
+        run(self.conn, if self.grouped { "RELEASE work" } else { "COMMIT" })?;
         self.open = false;
         Ok(())
     }
+}
+
+/// Compiled once: this stands around every piece of work.
+fn run(conn: &Connection, sql: &str) -> Result<()> {
+    conn.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 impl Deref for Work<'_> {
