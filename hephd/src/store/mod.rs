@@ -7,7 +7,7 @@
 //!
 //! - [`file`]: where a store may lie, who holds it, how one comes into being
 //! - [`schema`]: its tables
-//! - `copy`: a whole store in memory, as the next process finds it
+//! - [`copy`]: whole stores in memory, as the next process finds them
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
 //! - `intake`: ops on their way into the tables; `transaction`: all or none;
 //!   `log`: what is durable and not yet in the file;
@@ -23,6 +23,7 @@
 mod asked;
 mod copy;
 mod disputes;
+pub mod copy;
 pub mod file;
 pub mod fork;
 pub mod history;
@@ -161,6 +162,11 @@ impl Store {
         conn.busy_timeout(BUSY)?;
         conn.set_prepared_statement_cache_capacity(64);
         schema::check(&conn, name)?;
+        Self::started(conn, machine)
+    }
+
+    /// A process starts on what a connection reads.
+    fn started(conn: Connection, machine: Machine) -> Result<Self> {
         let actor = u64::from_le_bytes(machine.entropy.bytes());
         let mut store =
             Self { conn, machine, ticker: Ticker::new(actor), log_due: log::LogDue::default() };
@@ -173,12 +179,12 @@ impl Store {
         let now = self.machine.clock.now_ms();
         let limit = format!("{:013}-g", now.saturating_add(TRUSTED_AHEAD_MS));
         let Some(owner) = self.owner()? else { return Ok(()) };
-        let last: Option<String> = self.conn.query_row(
+        let mut read = self.conn.prepare_cached(
             "SELECT max(id) FROM ops
              WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND id < ?2",
-            [owner.as_str(), &limit],
-            |row| row.get(0),
         )?;
+        let last: Option<String> = read.query_row([owner.as_str(), &limit], |row| row.get(0))?;
+        drop(read);
         if let Some(id) = last.and_then(|text| text.parse::<Hlc>().ok()) {
             self.ticker.observe(id, now);
         }
@@ -206,7 +212,7 @@ impl Store {
     /// # Errors
     /// SQLite's.
     pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
-        self.conn.execute(PUT_META, [key, value])?;
+        self.conn.prepare_cached(PUT_META)?.execute([key, value])?;
         Ok(())
     }
 

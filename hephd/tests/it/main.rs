@@ -1,7 +1,7 @@
 //! The tests of hephd, in one binary.
 //!
 //! - [`world`]: replicas of one owner in one process, and the wire between
-//!   them; [`model`]: what ops mean, by definition
+//!   them; [`lent`]: their disks; [`model`]: what ops mean, by definition
 //! - [`sim`]: random lives of a few replicas, a great many of them
 //! - [`cycle`]: one cycle by hand; [`waking`]: when a device syncs;
 //!   [`together`]: group commit
@@ -47,6 +47,7 @@ mod disturbed;
 mod ends;
 mod fuzz_corpus;
 mod held;
+mod lent;
 mod long_cursor;
 mod long_lives;
 mod memory;

@@ -20,7 +20,7 @@ fn open(db: &Path, seed: u64) -> Peer {
         let owner = Birth::Owned("the-owner".parse().unwrap());
         Store::create(db, &owner, &machine.entropy).unwrap();
     }
-    let peer = Peer { store: Store::open(db, &machine).unwrap(), clock };
+    let peer = Peer { store: Store::open(db, &machine).unwrap().into(), clock };
     peer.set_clock(world::TODAY);
     peer
 }

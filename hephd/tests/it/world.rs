@@ -25,6 +25,7 @@ use hephd::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
+use crate::lent::Lent;
 pub use crate::{
     asked::{for_seeds, full, seeds},
     wire::{Ended, Trip, Way, Weather, answer, cycle},
@@ -66,7 +67,7 @@ impl Dice {
 /// A replica, and the machine that it lives on.
 #[derive(Debug)]
 pub struct Peer {
-    pub store: Store,
+    pub store: Lent,
     pub clock: Arc<AtomicU64>,
 }
 
@@ -84,7 +85,7 @@ impl Peer {
         }
         let clock = Arc::new(AtomicU64::new(TODAY));
         let machine = machine(name, Arc::clone(&clock), seed);
-        let store = BLANK.with(|blank| blank.copy_in_memory(&machine).unwrap());
+        let store = BLANK.with(|blank| Lent::copy_of(blank, &machine));
         store.set_meta("origin", Origin::draw(&machine.entropy).as_str()).unwrap();
         match birth {
             Birth::Owned(owner) => store.adopt(owner).unwrap(),
@@ -144,7 +145,7 @@ impl Peer {
     pub fn next_process(&self, seed: u64) -> Self {
         let clock = Arc::new(AtomicU64::new(self.now()));
         let machine = machine("next", Arc::clone(&clock), seed);
-        Self { store: self.store.copy_in_memory(&machine).unwrap(), clock }
+        Self { store: Lent::copy_of(&self.store, &machine), clock }
     }
 
     /// A replica that holds these entries, and has written none.
@@ -220,6 +221,10 @@ fn as_listed(node: &Node) -> Node {
 /// A node is given one value; one that is new there is given a kind as well.
 pub fn set(peer: &Peer, id: &EntityId, field: &str, value: &Value) -> Change {
     let known = peer.store.node(&peer.owner(), id).unwrap().is_some();
+    set_where(known, id, field, value)
+}
+
+fn set_where(known: bool, id: &EntityId, field: &str, value: &Value) -> Change {
     let mut set = Map::from_iter([(field.to_owned(), value.clone())]);
     if !known {
         set.insert("kind".to_owned(), json!("doc"));
@@ -240,10 +245,10 @@ pub fn random_edit(peer: &mut Peer, size: usize, dice: &Dice) -> u64 {
             link: Link { from: id, to: other, kind: "wiki".to_owned() },
             deleted: dice.percent(30),
         },
-        4 => set(peer, &id, "kind", dice.pick(&[json!("doc"), json!("task")])),
-        5 => set(peer, &id, "done", &json!(dice.percent(50))),
-        6 | 7 => set(peer, &id, "body", &text),
-        _ => set(peer, &id, "title", &text),
+        4 => set_where(known, &id, "kind", dice.pick(&[json!("doc"), json!("task")])),
+        5 => set_where(known, &id, "done", &json!(dice.percent(50))),
+        6 | 7 => set_where(known, &id, "body", &text),
+        _ => set_where(known, &id, "title", &text),
     };
     peer.write(&[change])
 }
