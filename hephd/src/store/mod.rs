@@ -144,6 +144,8 @@ impl Store {
     /// SQLite's.
     pub fn in_memory(birth: &Birth, machine: &Machine) -> Result<Self> {
         let conn = Connection::open_in_memory()?;
+        // Trees as deep as those of much larger stores, and copied faster.
+        conn.execute_batch("PRAGMA page_size = 1024")?;
         lay_out(&conn, birth, &machine.entropy)?;
         let store = Self::over(conn, machine.clone(), ":memory:")?;
         store.ensure_origin()?;
