@@ -26,21 +26,22 @@ pub fn live(plan: &Plan, planted: Option<Fault>) -> Outcome<Coverage> {
     let owed: BTreeSet<Hlc> =
         life.replicas.iter().flat_map(|replica| replica.ledger.ids()).copied().collect();
     life.two_quiet_rounds()?;
-    check(&life, &owed)?;
-    Ok(what_was_reached(&mut life))
+    let meant = check(&life, &owed)?;
+    Ok(what_was_reached(life.seen, &meant))
 }
 
-fn check(life: &Life, owed: &BTreeSet<Hlc>) -> Outcome<()> {
-    let hub = &life.replicas[0];
-    let (heads, entries) = (hub.peer.heads(), hub.peer.entries());
-    chains_hold(&entries)?;
-    let meant = model::export(world::by_id(&entries).values());
-    for (n, replica) in life.replicas.iter().enumerate() {
-        let held = replica.peer.entries();
-        let equal = same(&held, &entries);
+/// Gives what every replica shows.
+fn check(life: &Life, owed: &BTreeSet<Hlc>) -> Outcome<String> {
+    let heads = life.replicas[0].peer.heads();
+    let on_disks: Vec<_> = life.replicas.iter().map(|replica| replica.peer.entries()).collect();
+    let entries = &on_disks[0];
+    chains_hold(entries)?;
+    let meant = model::export(world::by_id(entries).values());
+    for (n, (replica, held)) in life.replicas.iter().zip(&on_disks).enumerate() {
+        let equal = same(held, entries);
         // Equal entries are equal ops: it is enough to look at one of them.
         if n == 0 || !equal {
-            has_all(&held, owed).map_err(|why| format!("replica {n} {why}"))?;
+            has_all(held, owed).map_err(|why| format!("replica {n} {why}"))?;
         }
         if replica.peer.heads() != heads || !equal {
             Err(format!("replica {n} has heads {:?}, the hub {heads:?}", replica.peer.heads()))?;
@@ -53,7 +54,7 @@ fn check(life: &Life, owed: &BTreeSet<Hlc>) -> Outcome<()> {
     if heads.0.len() > life.origins {
         Err(format!("{} origins from {} replicas and forks", heads.0.len(), life.origins))?;
     }
-    Ok(())
+    Ok(meant)
 }
 
 /// All that a replica shows, conflicts and all; by a wrong reading of its ops
@@ -94,12 +95,10 @@ fn same(one: &[Entry], other: &[Entry]) -> bool {
         })
 }
 
-fn what_was_reached(life: &mut Life) -> Coverage {
-    let meant = world::export(&life.replicas[0].peer);
-    let seen = &mut life.seen;
+fn what_was_reached(mut seen: Coverage, meant: &str) -> Coverage {
     seen.count("conflicts", usize::from(!meant.contains("\"conflicts\":0,\"links\"")));
     seen.count("deleted", usize::from(meant.contains("\"deleted\":true")));
     seen.count("links", usize::from(!meant.contains("\"links\":[]")));
     seen.count("two forks in one life", usize::from(seen.of("forks healed") > 1));
-    seen.clone()
+    seen
 }

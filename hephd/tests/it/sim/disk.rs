@@ -5,7 +5,7 @@
 //! acknowledged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     rc::Rc,
 };
 
@@ -119,11 +119,12 @@ impl Replica {
         entries.iter().map(id_of).collect()
     }
 
-    /// Whether the disk holds all that it owes.
+    /// Whether the disk holds all that it owes, to the byte.
     pub fn keeps_its_word(&self) -> Outcome<()> {
-        let held = self.ids()?;
-        match self.ledger.ids().iter().find(|id| !held.contains(id)) {
-            Some(id) => Err(format!("a disk lost {id}, which it had taken"))?,
+        let held = self.peer.entries();
+        let held: HashSet<&str> = held.iter().map(|entry| entry.op.get()).collect();
+        match self.ledger.arrived.iter().find(|(_, bytes)| !held.contains(&**bytes)) {
+            Some((id, _)) => Err(format!("a disk lost {id}, which it had taken"))?,
             None => Ok(()),
         }
     }
