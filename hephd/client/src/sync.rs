@@ -98,6 +98,10 @@ fn status(status: &SyncStatus) -> Report {
     if status.forks_healed > 0 {
         row("forks", format!("{} healed", thousands(status.forks_healed as usize)));
     }
+    if status.unknown_ops > 0 {
+        let ops = count(usize::try_from(status.unknown_ops).unwrap_or(usize::MAX), "op");
+        row("unknown", format!("{ops} of a later version, kept and passed on"));
+    }
     if let Some(owner) = &status.owner_id {
         row("owner", clean(owner));
     }
@@ -174,6 +178,16 @@ mod tests {
         assert!(off(7200.0).unwrap().contains("2h 0m behind"));
         assert!(off(-86_400.0 * 3.0).unwrap().contains("3d 0h ahead of"));
         assert_eq!(off(-299.0), None);
+    }
+
+    #[test]
+    fn ops_of_a_later_version_are_told_where_there_are_any() {
+        let told = |unknown_ops| {
+            let lines = status(&SyncStatus { unknown_ops, ..spoke() }).lines;
+            lines.into_iter().find(|line| line.starts_with("unknown"))
+        };
+        assert_eq!(told(0), None);
+        assert_eq!(told(1).unwrap(), "unknown    1 op of a later version, kept and passed on");
     }
 
     #[test]

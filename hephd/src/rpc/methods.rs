@@ -138,6 +138,7 @@ fn describe(
         last_error: health.last_error,
         auth_failure: health.auth_failure,
         pending_conflicts: owner.as_ref().map_or(Ok(0), |owner| store.conflicts(owner))?,
+        unknown_ops: owner.as_ref().map_or(Ok(0), |owner| store.unknown_ops(owner))?,
         unsent_ops: unsent,
         forks_healed: store.forks_healed()?,
         clock_offset_secs: health.clock_offset_ms.map(|ms| ms as f64 / 1000.0),

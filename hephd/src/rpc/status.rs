@@ -45,6 +45,9 @@ pub struct SyncStatus {
     pub auth_failure: bool,
     /// Nodes with more than one value in some field.
     pub pending_conflicts: u64,
+    /// Ops of a kind that only a later version knows: kept and passed on.
+    #[serde(default)]
+    pub unknown_ops: u64,
     /// Entries here that the hub was not yet seen to have.
     pub unsent_ops: u64,
     /// Forks that this replica has healed.

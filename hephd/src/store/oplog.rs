@@ -49,7 +49,19 @@ pub enum Appended {
     Malformed(String),
 }
 
+const COUNT_UNKNOWN: &str = "SELECT count(*) FROM ops
+    WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND entity IS NULL";
+
 impl Store {
+    /// How many ops are of a kind that this version does not know.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn unknown_ops(&self, owner: &OwnerId) -> Result<u64> {
+        let mut count = self.conn.prepare_cached(COUNT_UNKNOWN)?;
+        Ok(count.query_row([owner.as_str()], |row| row.get(0))?)
+    }
+
     /// The ends of all chains of an owner.
     ///
     /// # Errors
@@ -236,5 +248,21 @@ impl Appended {
             Self::Malformed(why) => (Code::Internal, why),
         };
         Err(Error::new(code, message, "see docs/reference/sync.md, \"When the two disagree\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{machine::Machine, store::Birth};
+
+    /// The status is asked for again and again, and nearly all ops are known.
+    #[test]
+    fn what_is_unknown_is_counted_without_looking_at_what_is_known() {
+        let store = Store::in_memory(&Birth::Minting, &Machine::this()).unwrap();
+        let mut explain =
+            store.conn.prepare(&format!("EXPLAIN QUERY PLAN {COUNT_UNKNOWN}")).unwrap();
+        let plan: String = explain.query_row(["me"], |row| row.get(3)).unwrap();
+        assert_eq!(plan, "SEARCH ops USING INDEX ops_unknown (owner=?)");
     }
 }

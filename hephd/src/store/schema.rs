@@ -42,6 +42,7 @@ const TABLES: &str = "
     );
     -- A node's ops in the order of their ids.
     CREATE INDEX ops_by_entity ON ops (entity, id) WHERE entity IS NOT NULL;
+    CREATE INDEX ops_unknown ON ops (owner) WHERE entity IS NULL;
 
     -- Each origin's chain: its last entry.
     CREATE TABLE heads (

@@ -29,6 +29,11 @@ impl Hub {
         body["heads"].clone()
     }
 
+    fn unknown_ops(&self) -> Value {
+        let status: Value = self.running.client().call("sync.status", &Value::Null).unwrap();
+        status["unknown_ops"].clone()
+    }
+
     /// A batch of one entry, with the hash that it should have.
     fn batch(&self, op: &str) -> String {
         let hash = hephd::op::Hash::NONE.then(op);
@@ -110,10 +115,14 @@ fn row_42_a_cursor_that_is_none_and_one_that_is_ahead() {
 }
 
 #[test]
-fn row_43_an_op_of_an_unknown_kind_is_stored_and_passed_on() {
+fn row_43_an_op_of_an_unknown_kind_is_stored_counted_and_passed_on() {
     let hub = hub();
+    assert_eq!(hub.unknown_ops(), 0);
     let op = hub.op(&json!({ "op": "rewind", "whatever": [1, 2, { "deep": true }] }));
-    assert_eq!(post(hub.port, "/sync/push", &hub.batch(&op)).0, 200);
+    for _ in 0..2 {
+        assert_eq!(post(hub.port, "/sync/push", &hub.batch(&op)).0, 200);
+        assert_eq!(hub.unknown_ops(), 1);
+    }
     assert!(get(hub.port, "/sync/pull").2.contains("\"rewind\""));
 }
 
