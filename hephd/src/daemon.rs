@@ -19,7 +19,13 @@ use crate::{
     clock::rfc3339,
     config::Config,
     error::{Code, Error, Result},
-    hub::{self, Hub, events::Events, guard::Guard, site::Site},
+    hub::{
+        self, Hub,
+        devices::{self, Devices},
+        events::Events,
+        guard::Guard,
+        site::Site,
+    },
     id::{OwnerId, draw_hex},
     machine::Machine,
     port,
@@ -27,7 +33,7 @@ use crate::{
     replica::Replica,
     rpc::{self, methods::Daemon, server::Callee, status::Health},
     spoke::{self, wire::Wire},
-    stopping::{self, Stop},
+    stopping::{self, Stop, Stopping},
     store::{Birth, Store, file},
     vigil,
 };
@@ -214,6 +220,11 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     // From before the word "ready" on, to be stopped is to be stopped well.
     let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
+    let origin = store.origin()?;
+    let devices = Arc::new(match http {
+        Some(_) => Devices::knowing(store.devices()?),
+        None => Devices::default(),
+    });
     let replica = Arc::new(Replica::start(store, &config.db, &machine)?);
     let health = health(&config, &machine);
     let mut tasks = JoinSet::new();
@@ -224,18 +235,18 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
             hub_url: url.clone(),
             hub_ca: config.hub_ca.clone(),
             interval: config.sync_interval,
+            origin,
         };
         let (asked, cycles) =
             spoke::start(Arc::clone(&replica), &settings, &machine, stopping.clone())?;
         tasks.spawn(cycles);
         spoke = Some(asked);
     }
-    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health });
+    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health, devices });
     if let Some(listener) = http {
         let (events, feed) = hub::events::start(Arc::clone(&replica), stopping.clone());
         let hub = hub(&config, &machine, &daemon, events);
-        let serving = hub::serve(listener, Arc::new(hub), stopping.clone());
-        tasks.spawn(async { tokio::join!(serving, feed).0 });
+        tasks.spawn(serve_hub(listener, hub, feed, stopping.clone()));
     }
     tasks.spawn(vigil::keep(Arc::clone(&replica), stopping.clone()));
     tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), stopping));
@@ -245,6 +256,21 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     wind_down(&stop, tasks).await;
     let _ = std::fs::remove_file(&config.socket);
     Ok((ended, replica))
+}
+
+/// Serves, and remembers who asked, until told to stop.
+async fn serve_hub(
+    listener: TcpListener,
+    hub: Hub,
+    feed: impl Future<Output = ()>,
+    stopping: Stopping,
+) -> Result<()> {
+    let (devices, replica) = (Arc::clone(&hub.daemon.devices), Arc::clone(&hub.replica));
+    let keep =
+        devices::keep(Arc::clone(&devices), Arc::clone(&replica), devices::EVERY, stopping.clone());
+    let (served, ..) = tokio::join!(hub::serve(listener, Arc::new(hub), stopping), feed, keep);
+    devices.save(&replica).await;
+    served
 }
 
 fn hub(config: &Config, machine: &Machine, daemon: &Arc<Daemon>, events: Events) -> Hub {

@@ -9,6 +9,7 @@ mod about;
 mod body;
 mod call;
 mod chain;
+pub mod devices;
 mod edge;
 pub mod events;
 pub mod guard;

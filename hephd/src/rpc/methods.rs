@@ -1,23 +1,24 @@
 //! What the local socket can be asked for.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
     INVALID_PARAMS, METHOD_NOT_FOUND, RpcError,
-    status::{Health, SyncStatus},
+    status::{DeviceSeen, Health, SyncStatus},
 };
 use crate::{
     clock::rfc3339,
     error::{Code, Error, Result},
-    id::{EntityId, OwnerId},
+    hub::devices::Devices,
+    id::{EntityId, Origin, OwnerId},
     node::{Change, Wanted, WantedLinks},
     op::Heads,
     replica::Replica,
     spoke::{Spoke, SyncHealth},
-    store::Store,
+    store::{Store, devices::Seen},
 };
 
 /// Who answers: the replica, and the loop that syncs it where there is one.
@@ -29,6 +30,8 @@ pub struct Daemon {
     pub spoke: Option<Spoke>,
     /// What `health` says.
     pub health: Health,
+    /// Who asks, where this is a hub.
+    pub devices: Arc<Devices>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +113,8 @@ impl Daemon {
         let health = self.spoke.as_ref().map(Spoke::health);
         let mode = self.health.mode.clone();
         let hub_url = self.spoke.as_ref().map(|spoke| spoke.hub_url.to_string());
-        self.replica.read(move |store| describe(store, mode, hub_url, health)).await
+        let devices = self.devices.seen();
+        self.replica.read(move |store| describe(store, mode, hub_url, health, devices)).await
     }
 }
 
@@ -119,6 +123,7 @@ fn describe(
     mode: String,
     hub_url: Option<String>,
     health: Option<SyncHealth>,
+    devices: BTreeMap<Origin, Seen>,
 ) -> Result<SyncStatus> {
     let owner = store.owner()?;
     let heads = owner.as_ref().map_or(Ok(Heads::default()), |owner| store.heads(owner))?;
@@ -143,10 +148,28 @@ fn describe(
         forks_healed: store.forks_healed()?,
         clock_offset_secs: health.clock_offset_ms.map(|ms| ms as f64 / 1000.0),
         equal: hub_heads.as_ref().map(|hub| *hub == heads),
+        devices: owner.as_ref().map_or(Ok(Vec::new()), |owner| name(store, owner, devices))?,
         owner_id: owner.map(|owner| owner.to_string()),
         heads,
         hub_heads,
     })
+}
+
+fn name(
+    store: &Store,
+    owner: &OwnerId,
+    devices: BTreeMap<Origin, Seen>,
+) -> Result<Vec<DeviceSeen>> {
+    let named = devices.into_iter().map(|(origin, seen)| {
+        Ok(DeviceSeen {
+            name: store.device_name(owner, &origin)?,
+            origin: origin.into(),
+            version: seen.version,
+            last_seen: rfc3339(seen.last_seen_ms),
+            clock_offset_ms: seen.clock_offset_ms,
+        })
+    });
+    named.collect()
 }
 
 fn read_params<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {

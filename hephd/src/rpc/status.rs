@@ -60,6 +60,24 @@ pub struct SyncStatus {
     pub hub_heads: Option<Heads>,
     /// The two are the same; none where there is no hub to compare with.
     pub equal: Option<bool>,
+    /// Of a hub: the devices that sync with it, by origin.
+    #[serde(default)]
+    pub devices: Vec<DeviceSeen>,
+}
+
+/// A device, as its hub saw it last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSeen {
+    /// The chain that it appends to.
+    pub origin: String,
+    /// The machine's name; none before it has written anything.
+    pub name: Option<String>,
+    /// The version of its daemon.
+    pub version: String,
+    /// Its last request, by the hub's clock, RFC 3339.
+    pub last_seen: String,
+    /// Its clock minus the hub's, then.
+    pub clock_offset_ms: i64,
 }
 
 impl SyncStatus {

@@ -25,7 +25,7 @@ use url::Url;
 use self::{
     backoff::Backoff,
     hints::Hint,
-    wire::{Carried, Failed, Wire},
+    wire::{Carried, Device, Failed, Wire},
 };
 use crate::{
     error::{Code, Error, Result},
@@ -93,6 +93,8 @@ pub struct Settings {
     pub hub_ca: Option<PathBuf>,
     /// The longest time between two cycles.
     pub interval: Duration,
+    /// The device's origin at its start.
+    pub origin: Origin,
 }
 
 /// Makes the loop, and what asks it. It ends when told to stop.
@@ -107,7 +109,9 @@ pub fn start(
 ) -> Result<(Spoke, impl Future<Output = Result<()>> + Send + use<>)> {
     let (requests, requested) = mpsc::channel(64);
     let (report, health) = watch::channel(SyncHealth::default());
-    let wire = Wire::new(settings.hub_url.clone(), settings.hub_ca.as_deref())?;
+    let (origin, present) = watch::channel(settings.origin.clone());
+    let wire = Wire::new(settings.hub_url.clone(), settings.hub_ca.as_deref())?
+        .of(Device { origin: present, clock: machine.clock.clone() });
     let spoke = Spoke { hub_url: settings.hub_url.clone(), requests, health };
     let (told, hints) = watch::channel(Hint::default());
     let backoff = || Backoff::new(machine.entropy.clone(), settings.interval);
@@ -127,6 +131,7 @@ pub fn start(
         wire,
         machine: machine.clone(),
         report,
+        origin,
         page: PAGE,
         seen: None,
         heard: None,
@@ -247,6 +252,8 @@ struct Cycles {
     wire: Wire,
     machine: Machine,
     report: watch::Sender<SyncHealth>,
+    /// What the hub is told to be this device's.
+    origin: watch::Sender<Origin>,
     /// Entries at a time that got through lately.
     page: usize,
     /// The digest of both sides' heads, where the last cycle left them equal.
@@ -309,7 +316,7 @@ impl Cycles {
                 self.note_clock(time, asked);
             }
             self.take(cycle, answer).await?;
-            cycle.healed.drain(..).for_each(|healed| tell_of_fork(&healed));
+            cycle.healed.drain(..).for_each(|healed| self.note_fork(healed));
         }
         if cycle.pulled + cycle.pushed > 0 {
             tracing::info!(pulled = cycle.pulled, pushed = cycle.pushed, "synced");
@@ -348,14 +355,15 @@ impl Cycles {
         let offset = theirs.as_millisecond().saturating_add(500).saturating_sub(ours);
         self.report.send_modify(|health| health.clock_offset_ms = Some(offset));
     }
-}
 
-fn tell_of_fork(healed: &Healed) {
-    let origin = healed.origin.as_ref().map_or("none", Origin::as_str);
-    tracing::warn!(
-        cut = healed.cut,
-        moved = healed.moved,
-        origin,
-        "fork healed: a copy of this store had gone on writing; nothing is lost"
-    );
+    /// From now on this device has the fresh origin.
+    fn note_fork(&self, Healed { cut, moved, origin }: Healed) {
+        tracing::warn!(
+            cut,
+            moved,
+            origin = origin.as_ref().map_or("none", Origin::as_str),
+            "fork healed: a copy of this store had gone on writing; nothing is lost"
+        );
+        origin.into_iter().for_each(|origin| drop(self.origin.send_replace(origin)));
+    }
 }

@@ -6,13 +6,16 @@ use jiff::Timestamp;
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::{
+    clock::Clock,
     config::is_loopback,
     error::{Code, Error, Result, file},
+    id::Origin,
     rpc,
-    sync::{Answer, Ask},
+    sync::{Answer, Ask, Sender},
 };
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -31,6 +34,26 @@ const MAX_CURSOR_IN_URL: usize = 4 << 10;
 pub struct Wire {
     hub_url: Url,
     http: reqwest::Client,
+    device: Option<Device>,
+}
+
+/// What a device says of itself with each request.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Its origin, which changes when a fork is healed.
+    pub origin: watch::Receiver<Origin>,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+impl Device {
+    fn sender(&self) -> Sender {
+        Sender {
+            origin: self.origin.borrow().clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time_ms: self.clock.now_ms(),
+        }
+    }
 }
 
 /// What came back.
@@ -80,7 +103,13 @@ impl Wire {
         if let Some(path) = hub_ca {
             http = http.add_root_certificate(authority(path)?);
         }
-        Ok(Self { hub_url, http: http.build().map_err(Error::internal)? })
+        Ok(Self { hub_url, http: http.build().map_err(Error::internal)?, device: None })
+    }
+
+    /// The same for a device, which says with each request who it is.
+    #[must_use]
+    pub fn of(self, device: Device) -> Self {
+        Self { device: Some(device), ..self }
     }
 
     /// The hub.
@@ -95,7 +124,7 @@ impl Wire {
     /// `hub_unreachable`, `auth_failed`, `owner_mismatch`, `id_reused`.
     pub async fn carry(&self, ask: &Ask, page: usize) -> Result<Carried, Failed> {
         let request = self.request(ask, page)?.timeout(DEADLINE);
-        let response = request.send().await.map_err(|error| self.cut(&error))?;
+        let response = self.send(request).await?;
         let hub_time = date(&response);
         Ok(Carried { answer: self.answer(ask, response).await?, hub_time })
     }
@@ -123,7 +152,7 @@ impl Wire {
     /// `hub_unreachable`, `auth_failed`.
     pub async fn call(&self, call: &serde_json::Value) -> Result<rpc::Response> {
         let request = self.http.post(self.url("rpc")?).json(call).timeout(DEADLINE);
-        let response = request.send().await.map_err(|error| self.cut(&error).error)?;
+        let response = self.send(request).await.map_err(|failed| failed.error)?;
         match response.status() {
             StatusCode::OK => {
                 let body = self.body(response).await.map_err(|failed| failed.error)?;
@@ -146,12 +175,18 @@ impl Wire {
     /// # Errors
     /// `hub_unreachable`.
     pub async fn events(&self) -> Result<Response> {
-        let response = self.http.get(self.url("sync/events")?).send().await;
-        let response = response.map_err(|error| self.cut(&error).error)?;
+        let response = self.send(self.http.get(self.url("sync/events")?)).await;
+        let response = response.map_err(|failed| failed.error)?;
         match response.status() {
             StatusCode::OK => Ok(response),
             status => Err(self.no_hub(&format!("has no hints to give: {status}"))),
         }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        let headers = self.device.iter().flat_map(|device| device.sender().headers());
+        let request = headers.fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.map_err(|error| self.cut(&error))
     }
 
     fn request(&self, ask: &Ask, page: usize) -> Result<RequestBuilder> {

@@ -218,7 +218,7 @@ impl Store {
         n.optional()?.map(|n| self.set(n)).transpose()
     }
 
-    fn title(&self, owner: &OwnerId, id: &EntityId) -> Result<String> {
+    pub(super) fn title(&self, owner: &OwnerId, id: &EntityId) -> Result<String> {
         let mut read = self.conn.prepare_cached(
             "SELECT title FROM nodes
              WHERE owner = (SELECT n FROM owners WHERE id = ?1) AND id = ?2",

@@ -10,20 +10,21 @@
 //! - [`copy`]: whole stores in memory, as the next process finds them
 //! - `oplog`: ops, chains, heads; taking entries in and giving them out
 //! - `intake`: ops on their way into the tables; `transaction`: all or none;
-//!   `log`: what is durable and not yet in the file;
-//!   `names`: the numbers that stand for names
+//!   `log`: what is durable and not yet in the file; `names`: the numbers that
+//!   stand for names
 //! - `state`: the versions, nodes and links that the ops mean
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
+//! - [`devices`]: who asked this hub, and when last
 //! - `query`, `asked`: what there is to see, and how it is found
 //! - `history`: what became of a node, and what it was; `disputes`: what is in
 //!   conflict
 //! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
 
 mod asked;
-mod copy;
-mod disputes;
 pub mod copy;
+pub mod devices;
+mod disputes;
 pub mod file;
 pub mod fork;
 pub mod history;

@@ -21,8 +21,12 @@
 //! that travel.
 
 mod messages;
+mod sender;
 
-pub use self::messages::{Answer, Ask, ChainBody, HeadsBody, PageBody, PushBody, PushedBody};
+pub use self::{
+    messages::{Answer, Ask, ChainBody, HeadsBody, PageBody, PushBody, PushedBody},
+    sender::Sender,
+};
 use crate::{
     error::{Code, Error, Result},
     id::{Origin, OwnerId},

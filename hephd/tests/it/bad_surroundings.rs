@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Words that give a program another clock. Its timers run as they should.
-fn at_the_time(faked: &str) -> Vec<String> {
+pub fn at_the_time(faked: &str) -> Vec<String> {
     let libraries = std::fs::read_dir("/usr/lib").unwrap().flatten();
     let library = libraries
         .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))

@@ -13,6 +13,7 @@
 //!   [`bad_request`]: what it answers to nonsense
 //! - [`answer`]: what came back, byte by byte as it was announced
 //! - [`own_network`]: a network that a test may do with as it likes
+//! - [`devices`]: what a hub remembers of those who sync with it
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`disturbed`]: real processes, killed, cut off and starved
@@ -43,6 +44,7 @@ mod compressed;
 mod connections;
 mod converge;
 mod cycle;
+mod devices;
 mod disturbed;
 mod ends;
 mod fuzz_corpus;
