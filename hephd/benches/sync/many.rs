@@ -79,7 +79,8 @@ impl Spoke {
             ticker: Ticker::new(n as u64),
             machine,
             heads: Heads::default(),
-            http: Client::builder().tcp_nodelay(true).build().unwrap(),
+            // As a device does whose hub is on the same machine.
+            http: Client::builder().tcp_nodelay(true).gzip(false).build().unwrap(),
             url: url.to_owned(),
         }
     }
