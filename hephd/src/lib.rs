@@ -20,7 +20,7 @@
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
 //! - The daemon, behind the feature `daemon`: `store`, `replica`, `proxy`, `sync`,
-//!   `spoke`, `hub`, `vigil`, `daemon`. Without it the crate is what a client needs.
+//!   `spoke`, `devices`, `hub`, `vigil`, `daemon`. Without it the crate is what a client needs.
 
 pub mod args;
 pub mod clock;
@@ -43,6 +43,8 @@ pub mod rpc;
 pub mod cursor;
 #[cfg(feature = "daemon")]
 pub mod daemon;
+#[cfg(feature = "daemon")]
+pub mod devices;
 #[cfg(feature = "daemon")]
 pub mod hub;
 #[cfg(feature = "daemon")]

@@ -9,7 +9,6 @@ mod about;
 mod body;
 mod call;
 mod chain;
-pub mod devices;
 mod edge;
 pub mod events;
 pub mod guard;

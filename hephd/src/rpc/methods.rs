@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     clock::rfc3339,
+    devices::Devices,
     error::{Code, Error, Result},
-    hub::devices::Devices,
     id::{EntityId, Origin, OwnerId},
     node::{Change, Wanted, WantedLinks},
     op::Heads,

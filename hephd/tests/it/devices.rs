@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use hephd::{
     clock::{Clock, Entropy, rfc3339},
-    hub::devices::{Devices, keep},
+    devices::{Devices, keep},
     id::{EntityId, Origin},
     machine::Machine,
     replica::Replica,
