@@ -62,7 +62,7 @@ pub fn id(bytes: &[u8]) {
     if let Ok(id) = text.parse::<EntityId>() {
         assert_eq!(id.as_str(), text);
     }
-    if let Ok(hash) = Hash::try_from(text.to_owned()) {
+    if let Ok(hash) = text.parse::<Hash>() {
         assert_eq!(hash.to_string(), text.to_ascii_lowercase());
     }
 }

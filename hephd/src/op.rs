@@ -5,9 +5,12 @@
 //! of entries, each naming one op; it is the order of *delivery* and nothing
 //! else. What an op *means* is `merge`'s business. No clock, no I/O.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
@@ -184,8 +187,7 @@ impl Set {
 }
 
 /// A link in a chain: SHA-256 over the previous hash and the op's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
@@ -217,27 +219,49 @@ impl fmt::Debug for Hash {
     }
 }
 
-impl TryFrom<String> for Hash {
-    type Error = Malformed;
+impl FromStr for Hash {
+    type Err = Malformed;
 
-    fn try_from(text: String) -> Result<Self, Malformed> {
+    fn from_str(text: &str) -> Result<Self, Malformed> {
         let malformed =
-            || Malformed { what: "a hash (64 hexadecimal digits)", given: text.clone() };
-        // Rust's own parser would also take a sign.
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            || Malformed { what: "a hash (64 hexadecimal digits)", given: text.to_owned() };
+        if text.len() != 64 {
             return Err(malformed());
         }
         let mut bytes = [0; 32];
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[n * 2..n * 2 + 2], 16).map_err(|_| malformed())?;
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digit = |at: usize| char::from(pair[at]).to_digit(16);
+            let (Some(high), Some(low)) = (digit(0), digit(1)) else { return Err(malformed()) };
+            *byte = (high << 4 | low) as u8;
         }
         Ok(Self(bytes))
     }
 }
 
-impl From<Hash> for String {
-    fn from(hash: Hash) -> Self {
-        hash.to_string()
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// Read where it stands: a page has a thousand of them.
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Hash;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a hash (64 hexadecimal digits)")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Hash, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        from.deserialize_str(Text)
     }
 }
 

@@ -42,5 +42,5 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> R
 
 fn if_none_match(headers: &HeaderMap) -> Option<Hash> {
     let text = headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
-    Hash::try_from(text.trim_matches('"').to_owned()).ok()
+    text.trim_matches('"').parse().ok()
 }

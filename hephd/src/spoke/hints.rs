@@ -82,7 +82,7 @@ impl Lines {
 
 fn digest(line: &[u8]) -> Option<Hash> {
     let data = std::str::from_utf8(line).ok()?.strip_prefix("data:")?;
-    Hash::try_from(data.trim().to_owned()).ok()
+    data.trim().parse().ok()
 }
 
 #[cfg(test)]
