@@ -46,7 +46,9 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     if !how.check {
         host.apply(&plan)?;
     }
-    let mut stays = vec![service.config.db.clone()];
+    // What is not there cannot stay, and nobody is to think that it does.
+    let mut stays: Vec<_> =
+        [service.config.db.clone()].into_iter().filter(|db| db.exists()).collect();
     if !args.purge_config {
         stays.push(service.record_path.clone());
     }

@@ -260,8 +260,8 @@ fn edit(
             changes.extend(follows(session, &doc, &[doc.text("body")], body)?);
         }
     }
+    let before = session.get(&id)?;
     let ops = session.write(&changes)?.ops;
     let data = shown(session, &id)?;
-    let title = clean(data["title"].as_str().unwrap_or_default());
-    Ok(edited(ops > 0, &id, &title, data))
+    Ok(edited(ops > 0, before.as_ref(), &id, data))
 }

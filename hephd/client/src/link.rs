@@ -5,7 +5,7 @@ use hephd::{
     error::{Error, Result},
     id::EntityId,
     node::{Change, ENTRY_OF, LINE_OF, Link, TAGGED, WIKI, WantedLinks},
-    report::{Report, stream::Stream},
+    report::{Report, Warning, stream::Stream},
 };
 use serde_json::json;
 
@@ -87,7 +87,7 @@ fn write(session: &mut Session, ends: &Ends, deleted: bool) -> Result<Report> {
         let hint = "name two nodes: heph link add FROM TO";
         return Err(Error::usage(format!("{} would lead to itself", short(&from.id)), hint));
     }
-    let link = Link { from: from.id, to: to.id, kind: ends.kind.clone() };
+    let link = Link { from: from.id.clone(), to: to.id.clone(), kind: ends.kind.clone() };
     let data = json!(link);
     let changed = session.write(&[Change::Link { link, deleted }])?.ops > 0;
     let (status, word) = match (deleted, changed) {
@@ -96,8 +96,21 @@ fn write(session: &mut Session, ends: &Ends, deleted: bool) -> Result<Report> {
         (true, true) => ("unlinked", "no longer linked"),
         (true, false) => ("already_unlinked", "not linked"),
     };
+    let others = if deleted && !changed { kinds(session, &from.id, &to.id)? } else { Vec::new() };
     let (from, to, kind) = (clean(&from.title), clean(&to.title), clean(&ends.kind));
-    Ok(Report::new(status, changed, data).line(format!("✓ {word}: {from} → {to}  ({kind})")))
+    let report =
+        Report::new(status, changed, data).line(format!("✓ {word}: {from} → {to}  ({kind})"));
+    if others.is_empty() {
+        return Ok(report);
+    }
+    let message = format!("still linked: {}; name one: --kind KIND", others.join(", "));
+    Ok(Report { warnings: vec![Warning::new("still_linked", message)], ..report })
+}
+
+/// The kinds of the links from one node to another.
+fn kinds(session: &mut Session, from: &EntityId, to: &EntityId) -> Result<Vec<String>> {
+    let links = session.links(from)?.from.into_iter().filter(|link| link.to == *to);
+    Ok(links.map(|link| clean(&link.kind)).collect())
 }
 
 fn list(session: &mut Session, node: &str, stream: &mut Stream) -> Result<Report> {

@@ -81,12 +81,25 @@ fn warning(id: &EntityId, title: &str) -> Warning {
     Warning::new("conflict", format!("{id} {title} has two versions: see both with heph conflicts"))
 }
 
-/// How every `edit` ends.
+/// How every `edit` ends; `before` is the node as it was. Whoever writes over a
+/// conflict has settled it, and may not have meant to.
 #[must_use]
-pub fn edited(changed: bool, id: &EntityId, title: &str, data: Value) -> Report {
+pub fn edited(changed: bool, before: Option<&Node>, id: &EntityId, data: Value) -> Report {
     let (status, line) =
         if changed { ("updated", "changed") } else { ("up_to_date", "no change to") };
-    Report::new(status, changed, data).line(format!("✓ {line} {}  {title}", short(id)))
+    let title = clean(data["title"].as_str().unwrap_or_default());
+    let torn = before.into_iter().flat_map(|node| node.versions.keys());
+    let settled: Vec<Warning> =
+        torn.filter(|field| data["versions"][*field].is_null()).map(|f| settled(id, f)).collect();
+    let report =
+        Report::new(status, changed, data).line(format!("✓ {line} {}  {title}", short(id)));
+    Report { warnings: settled, ..report }
+}
+
+fn settled(id: &EntityId, field: &str) -> Warning {
+    let (id, field) = (short(id), clean(field));
+    let message = format!("this settled the conflict in {field}; what it was: heph history {id}");
+    Warning::new("conflict_settled", message)
 }
 
 /// A title has words.

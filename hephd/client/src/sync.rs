@@ -77,10 +77,11 @@ fn status(status: &SyncStatus) -> Report {
     let entries = status.heads.entries();
     let mut rows = Vec::new();
     let mut row = |name: &str, text: String| rows.push(format!("{name:<11}{text}"));
-    row(
-        "hub",
-        status.hub_url.as_deref().map_or("none: this device is on its own".to_owned(), clean),
-    );
+    let none = match status.mode.as_str() {
+        "server" => "this is one",
+        _ => "none: this device is on its own",
+    };
+    row("hub", status.hub_url.as_deref().map_or(none.to_owned(), clean));
     if status.hub_url.is_some() {
         let ago = status.last_success.as_deref().and_then(|at| ago(at, now()));
         row("last sync", ago.map_or("not yet".to_owned(), |ago| format!("{ago} ago")));
@@ -92,7 +93,9 @@ fn status(status: &SyncStatus) -> Report {
                 None => "not known".to_owned(),
             },
         );
-        row("unsent", thousands(usize::try_from(status.unsent_ops).unwrap_or(usize::MAX)));
+        // Nothing is known of the hub before it was asked.
+        let unsent = thousands(usize::try_from(status.unsent_ops).unwrap_or(usize::MAX));
+        row("unsent", if status.hub_heads.is_some() { unsent } else { "not known".to_owned() });
     }
     row("ops", thousands(usize::try_from(entries).unwrap_or(usize::MAX)));
     if status.forks_healed > 0 {

@@ -218,10 +218,10 @@ fn edit(session: &mut Session, given: &str, to: [(&str, &Option<String>); 3]) ->
             values.insert(field.to_owned(), value);
         }
     }
+    let before = session.get(&task.id)?;
     let ops = session.write(&[tags::set(&task.id, Value::Object(values))])?.ops;
     let data = shown(session, &task.id)?;
-    let title = clean(data["title"].as_str().unwrap_or_default());
-    Ok(edited(ops > 0, &task.id, &title, data))
+    Ok(edited(ops > 0, before.as_ref(), &task.id, data))
 }
 
 fn done(session: &mut Session, given: &[String], done: bool) -> Result<Report> {

@@ -147,7 +147,12 @@ impl Seen {
         if self.running.pid.is_none() {
             let why =
                 self.running.result.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-            lines.push(format!("  ! not running{why}: heph-ops start {}", self.service.label()));
+            let mend = if config.db.exists() {
+                format!("heph-ops start {}", self.service.label())
+            } else {
+                "its store is gone: put it back first".to_owned()
+            };
+            lines.push(format!("  ! not running{why}: {mend}"));
         }
         lines
     }
@@ -171,6 +176,7 @@ impl Seen {
         let equal = match self.equal {
             Some(true) => "replicas equal".to_owned(),
             Some(false) => format!("replicas differ, {} ops unsent", sync.unsent_ops),
+            None if sync.hub_heads.is_none() => "the hub's not known yet".to_owned(),
             None => format!("{} ops unsent", sync.unsent_ops),
         };
         let mut lines = vec![format!("  → {url} · {last}"), format!("  → {held} · {equal}")];

@@ -51,6 +51,18 @@ fn every_value_is_told_with_device_and_time() {
     }
 }
 
+/// Whoever mends a word in the one value has done away with the other.
+#[test]
+fn an_edit_that_settles_a_conflict_says_so() {
+    let (pair, id) = torn_title();
+    let other = pair.laptop.json(&["task", "edit", &id, "--note", "of no concern"]);
+    assert_eq!(other["warnings"], json!([]));
+    let over = pair.laptop.json(&["task", "edit", &id, "--title", "P second, mended"]);
+    assert_eq!(over["warnings"][0]["code"], "conflict_settled", "{over}");
+    let again = pair.laptop.json(&["task", "edit", &id, "--title", "P second, mended"]);
+    assert_eq!(again["warnings"], json!([]));
+}
+
 #[test]
 fn one_answer_settles_it_everywhere_and_once() {
     let (pair, id) = torn_title();

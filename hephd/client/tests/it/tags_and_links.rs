@@ -72,6 +72,8 @@ fn links_are_made_listed_and_removed() {
     assert_eq!((&links[1]["from"], &links[1]["kind"]), (&json!(a), &json!("related")));
     let told = home.heph(&["link", "list", &b]).out;
     assert!(told.contains("→  planned on") && told.contains("←  related"), "{told}");
+    let wrong = home.json(&["link", "remove", &a, &b, "--kind", "needs"]);
+    assert_eq!(wrong["warnings"][0]["code"], "still_linked", "{wrong}");
     assert_eq!(home.json(&["link", "remove", &a, &b])["status"], "unlinked");
     assert_eq!(home.json(&["link", "remove", &a, &b])["status"], "already_unlinked");
     assert_eq!(home.json(&["link", "list", &a])["data"], json!([]));
