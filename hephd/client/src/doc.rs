@@ -250,17 +250,17 @@ fn edit(
     body: Option<&str>,
 ) -> Result<Report> {
     let id = session.find("doc", given)?.id;
+    let before = session.get(&id)?;
     let mut changes = Vec::new();
     if let Some(title) = title {
         changes.push(tags::set(&id, json!({ "title": title })));
     }
     if let Some(body) = body {
         changes.push(tags::set(&id, json!({ "body": body })));
-        if let Some(doc) = session.get(&id)? {
-            changes.extend(follows(session, &doc, &[doc.text("body")], body)?);
+        if let Some(doc) = &before {
+            changes.extend(follows(session, doc, &[doc.text("body")], body)?);
         }
     }
-    let before = session.get(&id)?;
     let ops = session.write(&changes)?.ops;
     let data = shown(session, &id)?;
     Ok(edited(ops > 0, before.as_ref(), &id, data))

@@ -24,6 +24,10 @@ use crate::{
 /// pages always get on.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
+/// The ops of a node or link behind one of them, and those up to one.
+const OPS_BEHIND: &str = "SELECT id, n FROM ops WHERE entity = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+const OPS_UP_TO: &str = "SELECT bytes FROM ops WHERE entity = ?1 AND id <= ?2 ORDER BY id";
+
 /// A node or one of its links: its number, and which link.
 struct About {
     target: Target,
@@ -52,9 +56,7 @@ impl Store {
         let Some(number) = names::known_owner(&self.conn, owner)? else { return Ok(None) };
         let target = Target::Node(id.clone());
         let entity = names::number_of_entity(&self.conn, number, &target.key())?;
-        let mut read = self
-            .conn
-            .prepare_cached("SELECT bytes FROM ops WHERE entity = ?1 AND id <= ?2 ORDER BY id")?;
+        let mut read = self.conn.prepare_cached(OPS_UP_TO)?;
         let mut rows = read.query(params![entity, until.to_string()])?;
         let mut replay = Replay::default();
         while let Some(row) = rows.next()? {
@@ -121,9 +123,7 @@ impl Store {
     fn oldest_ops(&self, about: &[About], after: Option<Hlc>, limit: usize) -> Result<Oldest> {
         let mut oldest = Oldest { places: BTreeMap::new(), limit, more: false };
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let mut read = self.conn.prepare_cached(
-            "SELECT id, n FROM ops WHERE entity = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )?;
+        let mut read = self.conn.prepare_cached(OPS_BEHIND)?;
         for (at, About { entity, .. }) in about.iter().enumerate() {
             let mut rows = read.query(params![entity, after, limit + 1])?;
             while let Some(row) = rows.next()? {
@@ -276,5 +276,27 @@ impl Oldest {
             self.more = true;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{machine::Machine, store::Birth};
+
+    /// Else a page would cost as much as all that come before it, and a node's
+    /// past would be sorted in memory.
+    #[test]
+    fn the_ops_of_a_node_are_found_by_going_along_an_index() {
+        let store = Store::in_memory(&Birth::Minting, &Machine::this()).unwrap();
+        for (sql, along) in [(OPS_BEHIND, "id>?"), (OPS_UP_TO, "id<?")] {
+            let mut explain = store.conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = explain.raw_query().mapped(|row| row.get::<_, String>(3));
+            let plan = lines.collect::<rusqlite::Result<Vec<_>>>().unwrap().join("; ");
+            assert!(
+                plan.ends_with(&format!("INDEX ops_by_entity (entity=? AND {along})")),
+                "{plan}"
+            );
+        }
     }
 }

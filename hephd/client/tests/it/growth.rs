@@ -133,7 +133,8 @@ fn water(home: &Home, rounds: usize) -> Vec<u64> {
 }
 
 /// What the page caches of the two readers hold when they are full, and a bit.
-/// Twenty thousand nodes are 8 MiB at the least.
+/// A list that is sorted whole is seen above it, by a little here and by much in
+/// a deep run.
 const CACHES_KIB: u64 = 5 * 1024;
 
 /// Many times as many nodes, and no more memory on either side. The short lists
