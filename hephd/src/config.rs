@@ -245,18 +245,22 @@ fn check_token_file(path: &Path) -> Result<()> {
     ))
 }
 
-fn check_issuer(text: &str) -> Result<()> {
-    let url = Url::parse(text).ok().filter(Url::has_host);
-    let fine = url.is_some_and(|url| {
-        url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url))
+/// An issuer's name, which is a URL.
+///
+/// # Errors
+/// `usage` for anything but https; http leads to this machine alone.
+pub fn check_issuer(text: &str) -> Result<Url> {
+    let url = Url::parse(text).ok().filter(Url::has_host).filter(|url| {
+        let plain = url.query().is_none() && url.fragment().is_none();
+        let private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+        plain && private && url.username().is_empty() && url.password().is_none()
     });
-    if fine {
-        return Ok(());
-    }
-    Err(Error::usage(
-        format!("--oidc-issuer {text:?} is not an https URL"),
-        "give the provider's issuer as its discovery document spells it",
-    ))
+    url.ok_or_else(|| {
+        Error::usage(
+            format!("--oidc-issuer {text:?} is not an https URL"),
+            "give the provider's issuer as its discovery document spells it",
+        )
+    })
 }
 
 /// Whether a URL leads to this very machine.

@@ -46,7 +46,11 @@ pub mod daemon;
 #[cfg(feature = "daemon")]
 pub mod devices;
 #[cfg(feature = "daemon")]
+pub mod http;
+#[cfg(feature = "daemon")]
 pub mod hub;
+#[cfg(feature = "daemon")]
+pub mod oidc;
 #[cfg(feature = "daemon")]
 pub mod port;
 #[cfg(feature = "daemon")]

@@ -11,14 +11,13 @@ use url::Url;
 
 use crate::{
     clock::Clock,
-    config::is_loopback,
-    error::{Code, Error, Result, file},
+    error::{Code, Error, Result},
+    http::{self, Broken},
     id::Origin,
     rpc,
     sync::{Answer, Ask, Sender},
 };
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection on which nothing moves for this long is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 /// No request takes longer, however slowly it moves.
@@ -88,21 +87,7 @@ impl Wire {
     /// # Errors
     /// When the certificate cannot be read.
     pub fn new(hub_url: Url, hub_ca: Option<&Path>) -> Result<Self> {
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_DEADLINE)
-            .read_timeout(SILENCE)
-            .tcp_nodelay(true)
-            // On the machine itself compression only costs time.
-            .gzip(!is_loopback(&hub_url))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("hephd/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(&hub_url) {
-            // What HTTP_PROXY names could not reach this machine's loopback.
-            http = http.no_proxy();
-        }
-        if let Some(path) = hub_ca {
-            http = http.add_root_certificate(authority(path)?);
-        }
+        let http = http::client(&hub_url, hub_ca)?.read_timeout(SILENCE);
         Ok(Self { hub_url, http: http.build().map_err(Error::internal)?, device: None })
     }
 
@@ -220,16 +205,11 @@ impl Wire {
             .map_err(|error| self.no_hub(&format!("does not answer like a hub: {error}")).into())
     }
 
-    /// An answer's body, which must end.
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.cut(&error))? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_ANSWER_BYTES {
-                return Err(self.no_hub("answers without end").into());
-            }
-        }
-        Ok(body)
+    async fn body(&self, response: Response) -> Result<Vec<u8>, Failed> {
+        http::body(response, MAX_ANSWER_BYTES).await.map_err(|broken| match broken {
+            Broken::Cut(error) => self.cut(&error),
+            Broken::Endless => self.no_hub("answers without end").into(),
+        })
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Result<Answer, Failed> {
@@ -265,14 +245,8 @@ impl Wire {
         self.hub_url.join(path).map_err(Error::internal)
     }
 
-    /// The last of the reasons says most.
     fn cut(&self, error: &reqwest::Error) -> Failed {
-        let mut why = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            why = cause.to_string();
-            source = cause.source();
-        }
+        let why = http::root_cause(error);
         let error_for_people = self.no_hub(&format!("cannot be reached: {why}"));
         Failed { error: error_for_people, retry_after: None, too_slow: !error.is_connect() }
     }
@@ -285,14 +259,6 @@ impl Wire {
             "nothing is lost; look whether the hub runs and the network is there",
         )
     }
-}
-
-fn authority(path: &Path) -> Result<reqwest::Certificate> {
-    let pem = std::fs::read(path).map_err(file(path, "read"))?;
-    reqwest::Certificate::from_pem(&pem).map_err(|error| {
-        let message = format!("--hub-ca {} is no certificate: {error}", path.display());
-        Error::usage(message, "give a PEM file")
-    })
 }
 
 /// Anybody can say "not modified". The hub says of what: of the digest that it

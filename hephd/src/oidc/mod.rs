@@ -1,0 +1,20 @@
+//! OpenID Connect, as far as a hub and a device need it. No store, no server.
+//!
+//! - [`provider`]: the provider's document, and questions to it
+//! - [`keys`]: its keys, kept while they are good
+//! - [`token`]: what a token says, once its signature holds
+//! - [`crypto`]: that signature
+
+pub mod provider;
+
+use serde::{Deserialize, Serialize};
+
+/// Who somebody is: `sub` names one person at one issuer, and another one at
+/// the next.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// The issuer, as its document spells it.
+    pub issuer: String,
+    /// The issuer's name for them.
+    pub sub: String,
+}
