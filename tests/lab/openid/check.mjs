@@ -1,5 +1,5 @@
 // Shows that the lab's provider does what tests rely on. A test that trusts a
-// fault which never happens proves nothing. Start it with tests/lab/openid-check.
+// fault which never happens proves nothing. tests/lab/self-check runs it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -296,7 +296,7 @@ async function main() {
   failed.push(...(await Promise.all(apart)));
   await shared.stop();
   const count = failed.filter(Boolean).length;
-  console.log(`openid-check: ${failed.length - count} passed, ${count} failed`);
+  console.log(`openid: ${failed.length - count} passed, ${count} failed`);
   process.exitCode = count ? 1 : 0;
 }
 

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 const folder = process.env.HEPH_LAB_MODULES;
 if (!folder) {
-  console.error('HEPH_LAB_MODULES is not set: start this through tests/lab/openid-…');
+  console.error('HEPH_LAB_MODULES is not set: start this through a script in tests/lab');
   process.exit(2);
 }
 const require = createRequire(`${folder}/package.json`);
