@@ -28,6 +28,15 @@ const SPOKE_ONLY: [&str; 5] =
 const LOCAL_ONLY: [&str; 1] = ["sync-interval-secs"];
 const STORE_ONLY: [&str; 3] = ["db", "existing-store", "owner-id"];
 
+/// What a token must say to count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Who must have issued it.
+    pub issuer: String,
+    /// Whom it must be for.
+    pub audience: String,
+}
+
 /// What a daemon does, once its flags make sense.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -47,10 +56,10 @@ pub struct Config {
     pub web_root: Option<PathBuf>,
     /// Where the token lies.
     pub token_file: Option<PathBuf>,
-    /// A hub that was told to verify tokens.
-    pub oidc: bool,
-    /// A hub that was told to bind its owner to a subject.
-    pub binds_owner: bool,
+    /// Whose tokens a hub takes; none where it asks for none.
+    pub tokens: Option<Rules>,
+    /// Whom a hub's owner is bound to.
+    pub owner_sub: Option<String>,
     /// The owner that was named.
     pub owner_id: Option<OwnerId>,
     /// The hub to sync with, normalised.
@@ -93,10 +102,11 @@ impl Flags {
             ));
         }
         let http_addr = parse_address(self.http_addr.as_deref().unwrap_or("127.0.0.1:8787"))?;
-        let oidc = self.check_oidc(mode)?;
-        if mode == Mode::Server && !oidc {
+        let tokens = self.check_oidc(mode)?;
+        if mode == Mode::Server && tokens.is_none() {
             check_exposure(http_addr, self.insecure_no_auth)?;
         }
+        self.check_owner_sub(tokens.as_ref())?;
         interval("self-update-interval-secs", self.self_update_interval_secs.as_deref(), 600)?;
         let hub_url = self.hub_url.as_deref().map(parse_hub_url).transpose()?;
         if mode == Mode::Client && hub_url.is_none() {
@@ -114,8 +124,8 @@ impl Flags {
             http_addr,
             web_root: self.web_root.clone(),
             token_file: self.token_file.clone(),
-            oidc,
-            binds_owner: self.owner_sub.is_some(),
+            tokens,
+            owner_sub: self.owner_sub.clone(),
             owner_id: self.owner_id.as_deref().map(parse_owner).transpose()?,
             hub_url,
             hub_ca: self.hub_ca.clone(),
@@ -152,19 +162,37 @@ impl Flags {
         }
     }
 
-    /// Whether the hub is to verify tokens. Half of the two flags that turn
-    /// it on would be an open hub, so it is refused.
-    fn check_oidc(&self, mode: Mode) -> Result<bool> {
+    /// Whose tokens a hub takes. Half of the two flags that turn it on would be
+    /// an open hub, so it is refused.
+    fn check_oidc(&self, mode: Mode) -> Result<Option<Rules>> {
         let (issuer, audience) = (self.oidc_issuer.as_deref(), self.oidc_audience.as_deref());
         issuer.map(check_issuer).transpose()?;
         match (issuer, audience) {
-            (_, Some("")) => Err(Error::usage("--oidc-audience is empty", "give the client id")),
+            (_, Some(audience)) if audience.trim().is_empty() => {
+                Err(Error::usage("--oidc-audience is empty", "give the client id"))
+            }
             (Some(_), None) if mode == Mode::Server => {
                 Err(half("--oidc-issuer", "--oidc-audience"))
             }
             (None, Some(_)) => Err(half("--oidc-audience", "--oidc-issuer")),
-            (Some(_), Some(_)) => Ok(true),
-            _ => Ok(false),
+            (Some(issuer), Some(audience)) => {
+                Ok(Some(Rules { issuer: issuer.to_owned(), audience: audience.to_owned() }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A subject is one at an issuer: without tokens there is none.
+    fn check_owner_sub(&self, tokens: Option<&Rules>) -> Result<()> {
+        match (&self.owner_sub, tokens) {
+            (Some(sub), _) if sub.trim().is_empty() => {
+                Err(Error::usage("--owner-sub is empty", "give the owner's sub at the provider"))
+            }
+            (Some(_), None) => Err(Error::usage(
+                "--owner-sub is given without an OpenID provider",
+                "add --oidc-issuer and --oidc-audience",
+            )),
+            _ => Ok(()),
         }
     }
 }

@@ -17,16 +17,22 @@ use tokio::{
 use crate::{
     args::Mode,
     clock::rfc3339,
-    config::Config,
+    config::{Config, Rules},
     devices::{self, Devices},
     error::{Code, Error, Result},
-    hub::{self, Hub, events::Events, guard::Guard, site::Site},
+    hub::{self, Hub, door::Door, events::Events, guard::Guard, site::Site},
     id::{OwnerId, draw_hex},
     machine::Machine,
+    oidc::{Subject, keys::Pace},
     port,
     proxy::Proxy,
     replica::Replica,
-    rpc::{self, methods::Daemon, server::Callee, status::Health},
+    rpc::{
+        self,
+        methods::Daemon,
+        server::Callee,
+        status::{Access, Health, NO_AUTHENTICATION},
+    },
     spoke::{self, wire::Wire},
     stopping::{self, Stop, Stopping},
     store::{Birth, Store, file},
@@ -35,6 +41,9 @@ use crate::{
 
 /// Files that a daemon has open with some connections.
 const FEWEST_FILES: u64 = 64;
+
+/// A provider has so long to give its keys before the hub starts without.
+const FIRST_KEYS: Duration = Duration::from_secs(2);
 
 /// What is in flight when the daemon is told to stop has this long.
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
@@ -53,7 +62,6 @@ struct Bound {
 /// # Errors
 /// Everything that keeps it from starting, each naming its thing.
 pub fn run(config: Config) -> Result<()> {
-    refuse_what_is_not_here_yet(&config)?;
     check_file_limit()?;
     umask(FileMode::from_raw_mode(0o077));
     // Only fails where one is installed already, which is as good.
@@ -121,28 +129,6 @@ fn runtime() -> Result<Runtime> {
     builder.worker_threads(2).enable_all().build().map_err(Error::internal)
 }
 
-/// Flags of the contract whose work is still to come are refused rather than
-/// accepted and ignored where ignoring them would be dangerous.
-///
-/// # Errors
-/// `config_invalid` that says what to do without.
-pub fn refuse_what_is_not_here_yet(config: &Config) -> Result<()> {
-    let refuse = |what: &str, hint: &str| Err(Error::new(Code::ConfigInvalid, what, hint));
-    if config.binds_owner {
-        return refuse(
-            "this version cannot bind an owner yet, so it does not start with --owner-sub",
-            "leave --owner-sub out",
-        );
-    }
-    if config.mode == Mode::Server && config.oidc {
-        return refuse(
-            "this version cannot verify tokens yet, so it does not start with --oidc-issuer",
-            "serve on 127.0.0.1 without it, or say --insecure-no-auth on a network you trust",
-        );
-    }
-    Ok(())
-}
-
 /// Takes everything that there is to take; the lock outlives all the rest.
 fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
     config.check_files()?;
@@ -196,8 +182,22 @@ fn open_or_create(config: &Config, lock: &mut file::StoreLock, machine: &Machine
     }
     if config.mode == Mode::Server {
         store.set_meta("role", "hub")?;
+        bind_owner(&store, config)?;
     }
     Ok(store)
+}
+
+/// Whoever runs the hub has said whose it is: now, or when it was seeded.
+fn bind_owner(store: &Store, config: &Config) -> Result<()> {
+    let Some(Rules { issuer, .. }) = &config.tokens else { return Ok(()) };
+    let named = config.owner_sub.clone().map_or_else(|| store.promised(), |sub| Ok(Some(sub)))?;
+    let (Some(sub), Some(owner)) = (named, store.owner()?) else { return Ok(()) };
+    let subject = Subject { issuer: issuer.clone(), sub };
+    for other in store.bind(&owner, &subject)? {
+        tracing::warn!(sub = other.sub, issuer = other.issuer, "is no longer let in");
+    }
+    tracing::info!(sub = subject.sub, %owner, "the owner is bound");
+    Ok(())
 }
 
 fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
@@ -237,10 +237,14 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         tasks.spawn(cycles);
         spoke = Some(asked);
     }
-    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health, devices });
+    let access = access(&config);
+    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health, devices, access });
     if let Some(listener) = http {
         let (events, feed) = hub::events::start(Arc::clone(&replica), stopping.clone());
-        let hub = hub(&config, &machine, &daemon, events);
+        let hub = hub(&config, &machine, &daemon, events)?;
+        if let Some(door) = &hub.door {
+            door.prime(FIRST_KEYS).await?;
+        }
         tasks.spawn(serve_hub(listener, hub, feed, stopping.clone()));
     }
     tasks.spawn(vigil::keep(Arc::clone(&replica), stopping.clone()));
@@ -263,17 +267,37 @@ async fn serve_hub(
     let (devices, replica) = (Arc::clone(&hub.daemon.devices), Arc::clone(&hub.replica));
     let keep =
         devices::keep(Arc::clone(&devices), Arc::clone(&replica), devices::EVERY, stopping.clone());
-    let (served, ..) = tokio::join!(hub::serve(listener, Arc::new(hub), stopping), feed, keep);
+    let hub = Arc::new(hub);
+    let fresh = keep_keys_fresh(Arc::clone(&hub), stopping.clone());
+    let (served, ..) = tokio::join!(hub::serve(listener, hub, stopping), feed, keep, fresh);
     devices.save(&replica).await;
     served
 }
 
-fn hub(config: &Config, machine: &Machine, daemon: &Arc<Daemon>, events: Events) -> Hub {
+async fn keep_keys_fresh(hub: Arc<Hub>, mut stopping: Stopping) {
+    let Some(door) = &hub.door else { return };
+    tokio::select! {
+        () = door.keep_fresh() => {}
+        () = stopping.heard() => {}
+    }
+}
+
+fn hub(config: &Config, machine: &Machine, daemon: &Arc<Daemon>, events: Events) -> Result<Hub> {
     let guard =
         Guard { machine: machine.name.clone(), exposed: !config.http_addr.ip().is_loopback() };
     let mut hub = Hub::new(Arc::clone(daemon), machine.clock.clone(), guard, events);
     hub.site = config.web_root.clone().map(Site::of);
-    hub
+    match &config.tokens {
+        Some(rules) => Ok(hub.behind(Door::new(rules.clone(), Pace::default())?)),
+        None => Ok(hub),
+    }
+}
+
+/// Who may ask a hub; whether anybody has claimed it is in the store.
+fn access(config: &Config) -> Option<Access> {
+    let issuer = config.tokens.as_ref().map(|rules| rules.issuer.clone());
+    let exposed = !config.http_addr.ip().is_loopback();
+    (config.mode == Mode::Server).then_some(Access { issuer, claimed: false, exposed })
 }
 
 fn health(config: &Config, machine: &Machine) -> Health {
@@ -316,11 +340,10 @@ fn announce(config: &Config) {
     for (flag, what) in &config.not_yet {
         tracing::warn!("--{flag}: this version does not {what} yet");
     }
-    if config.mode == Mode::Server && !config.http_addr.ip().is_loopback() {
-        tracing::warn!(
-            "--insecure-no-auth: everybody who reaches {} may read and write",
-            config.http_addr
-        );
+    if let Some((code, warning)) = access(config).and_then(|access| access.warning())
+        && code == NO_AUTHENTICATION
+    {
+        tracing::warn!(address = %config.http_addr, "{warning}");
     }
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
 }

@@ -31,7 +31,7 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>) -> Reply {
     reply::ok(&ConfigBody {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
-        issuer: hub.issuer.as_ref().map(|issuer| issuer.url.clone()),
-        client_id: hub.issuer.as_ref().map(|issuer| issuer.audience.clone()),
+        issuer: hub.door.as_ref().map(|door| door.issuer().to_owned()),
+        client_id: hub.door.as_ref().map(|door| door.audience().to_owned()),
     })
 }

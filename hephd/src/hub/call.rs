@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Hub,
     body::JsonBody,
+    door::Acting,
     patience::within,
     reply::{self, Reply},
 };
@@ -60,7 +61,11 @@ fn read(call: Value) -> Result<Call, (Value, String)> {
     Ok(Call { id, method, params })
 }
 
-pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody) -> Reply {
+pub(super) async fn handle(
+    State(hub): State<Arc<Hub>>,
+    Acting { owner, .. }: Acting,
+    JsonBody(body): JsonBody,
+) -> Reply {
     let call = serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
     let Call { id, method, params } = match read(call) {
         Ok(call) => call,
@@ -69,7 +74,7 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
         }
     };
     let outcome = if is_open(&method) {
-        let called = async { Ok(hub.daemon.call(&method, params).await) };
+        let called = async { Ok(hub.daemon.call(&method, params, Some(owner)).await) };
         within(hub.limits.patience, called).await?
     } else {
         let why = format!("there is no method {method:?} here");

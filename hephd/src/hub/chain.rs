@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{
     Hub,
+    door::Acting,
     reply::{self, Reply},
 };
 use crate::{
@@ -42,11 +43,14 @@ pub fn answer(store: &Store, owner: &OwnerId, origin: &Origin, at: &[u64]) -> Re
 
 pub(super) async fn handle(
     State(hub): State<Arc<Hub>>,
+    acting: Acting,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Reply {
     let Query(asked) = asked.map_err(|e| reply::bad_request(&e.body_text()))?;
     let places = asked.at.split(',').take(MAX_PLACES).map(str::parse::<u64>);
     let at = places.collect::<Result<Vec<u64>, _>>();
     let at = at.map_err(|e| reply::bad_request(&format!("at={}: {e}", asked.at)))?;
-    reply::ok(&hub.read(move |store, owner| answer(store, owner, &asked.origin, &at)).await?)
+    reply::ok(
+        &hub.read(acting, move |store, owner| answer(store, owner, &asked.origin, &at)).await?,
+    )
 }

@@ -53,7 +53,7 @@ fn note_sender(hub: &Hub, route: &str, headers: &HeaderMap) {
 
 fn refuse(hub: &Hub, request: &Request) -> Result<(), Failure> {
     check_fields(request.headers())?;
-    match &hub.issuer {
+    match &hub.door {
         None => hub.guard.check(request),
         Some(_) => Ok(()),
     }
@@ -90,7 +90,7 @@ fn dress(hub: &Hub, route: &str, headers: &mut HeaderMap) {
     }
     put(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     put(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if hub.issuer.is_some() {
+    if hub.door.is_some() {
         CORS.into_iter().for_each(|(name, value)| put(name, HeaderValue::from_static(value)));
     }
 }

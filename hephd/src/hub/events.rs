@@ -14,22 +14,27 @@ use axum::{
     },
 };
 use futures_util::stream;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-use super::{Hub, reply::Reply};
-use crate::{op::Hash, replica::Replica, stopping::Stopping};
+use super::{Hub, door::Acting, reply::Reply};
+use crate::{id::OwnerId, op::Hash, replica::Replica, stopping::Stopping};
 
 /// Between two hints.
 const GAP: Duration = Duration::from_millis(25);
+/// How long a stream may stay open at most; a client opens the next.
+const FOR_EVER: Duration = Duration::from_secs(7 * 86_400);
 /// Between two signs of life, so that both ends know a dead connection.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Where the digest is told.
 #[derive(Debug, Clone)]
 pub struct Events {
-    digest: watch::Receiver<Option<Hash>>,
+    digest: watch::Receiver<Told>,
     stopping: Stopping,
 }
+
+/// Whose heads have which digest.
+type Told = Option<(OwnerId, Hash)>;
 
 /// What the endpoint listens to, and the task that feeds it.
 pub fn start(
@@ -41,17 +46,24 @@ pub fn start(
     (events, feed(replica, tell, stopping))
 }
 
-async fn feed(replica: Arc<Replica>, tell: watch::Sender<Option<Hash>>, mut stopping: Stopping) {
+async fn feed(replica: Arc<Replica>, tell: watch::Sender<Told>, mut stopping: Stopping) {
     let mut moved = replica.hear_moved();
     loop {
         moved.mark_unchanged();
         let digest = replica.read(|store| match store.owner()? {
-            Some(owner) => Ok(Some(store.heads(&owner)?.digest(&owner))),
+            Some(owner) => {
+                let digest = store.heads(&owner)?.digest(&owner);
+                Ok(Some((owner, digest)))
+            }
             None => Ok(None),
         });
         // What cannot be read now is told with the next change.
         if let Ok(digest) = digest.await {
-            tell.send_if_modified(|told| std::mem::replace(told, digest) != digest);
+            tell.send_if_modified(|told| {
+                let moved = *told != digest;
+                *told = digest;
+                moved
+            });
         }
         tokio::select! {
             () = stopping.heard() => return,
@@ -64,29 +76,37 @@ async fn feed(replica: Arc<Replica>, tell: watch::Sender<Option<Hash>>, mut stop
     }
 }
 
-pub(super) async fn handle(State(hub): State<Arc<Hub>>) -> Reply {
+pub(super) async fn handle(State(hub): State<Arc<Hub>>, acting: Acting) -> Reply {
     let mut events = hub.events.clone();
     // The first hint is where the hub stands: whoever was away learns of it.
     events.digest.mark_changed();
-    let hints = stream::unfold(events, |mut events| async move {
-        let digest = next(&mut events).await?;
-        let hint = Event::default().event("heads").data(digest.to_string());
-        Some((Ok::<_, Infallible>(hint), events))
+    let left = acting.expires.map(|expires| left(expires, hub.clock.now_ms()));
+    let end = left.map_or(Instant::now() + FOR_EVER, |left| Instant::now() + left);
+    let hints = stream::unfold((events, acting.owner), move |(mut events, owner)| async move {
+        let next = tokio::time::timeout_at(end, next(&mut events, &owner));
+        let hint = Event::default().event("heads").data(next.await.ok()??.to_string());
+        Some((Ok::<_, Infallible>(hint), (events, owner)))
     });
     let keep_alive = KeepAlive::new().interval(SIGN_OF_LIFE);
     Ok(Sse::new(hints).keep_alive(keep_alive).into_response())
 }
 
-/// The next digest; none once the hub stops, as an open stream would keep it
-/// from ending.
-async fn next(events: &mut Events) -> Option<Hash> {
+/// A token that is over lets nobody listen.
+fn left(expires_secs: u64, now_ms: u64) -> Duration {
+    Duration::from_millis(expires_secs.saturating_mul(1000).saturating_sub(now_ms)).min(FOR_EVER)
+}
+
+/// The next digest of an owner's heads; none once the hub stops, as an open
+/// stream would keep it from ending.
+async fn next(events: &mut Events, owner: &OwnerId) -> Option<Hash> {
     loop {
         tokio::select! {
             () = events.stopping.heard() => return None,
             changed = events.digest.changed() => changed.ok()?,
         }
-        if let Some(digest) = *events.digest.borrow_and_update() {
-            return Some(digest);
+        match &*events.digest.borrow_and_update() {
+            Some((whose, digest)) if whose == owner => return Some(*digest),
+            _ => {}
         }
     }
 }

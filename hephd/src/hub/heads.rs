@@ -9,6 +9,7 @@ use axum::{
 
 use super::{
     Hub,
+    door::Acting,
     reply::{self, Reply},
 };
 use crate::{clock::rfc3339, error::Result, id::OwnerId, op::Hash, store::Store, sync::HeadsBody};
@@ -32,9 +33,13 @@ pub fn answer(
     Ok((digest, Some(HeadsBody { epoch, owner_id, heads, server_time: rfc3339(now_ms) })))
 }
 
-pub(super) async fn handle(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> Reply {
+pub(super) async fn handle(
+    State(hub): State<Arc<Hub>>,
+    acting: Acting,
+    headers: HeaderMap,
+) -> Reply {
     let (asked_with, now) = (if_none_match(&headers), hub.clock.now_ms());
-    match hub.read(move |store, owner| answer(store, owner, asked_with, now)).await? {
+    match hub.read(acting, move |store, owner| answer(store, owner, asked_with, now)).await? {
         (digest, None) => reply::not_modified(&digest),
         (digest, Some(body)) => reply::tagged(&digest, &body),
     }

@@ -1,14 +1,17 @@
 //! The hub's HTTP: one file per endpoint, each a pure answer from the store
 //! and the few lines that carry it.
 //!
-//! Around them: `serve` and `timed` (connections and their time), `edge` (what
+//! Before those with data: [`door`] (who asks, and for whom), `attempts` (how
+//! often somebody may fail). Around all: `serve` and `timed` (connections and their time), `edge` (what
 //! every request and answer passes), `body` (what is read), `site` (the web
 //! app), [`reply`] (how answers look).
 
 mod about;
+mod attempts;
 mod body;
 mod call;
 mod chain;
+pub mod door;
 mod edge;
 pub mod events;
 pub mod guard;
@@ -51,8 +54,14 @@ pub use self::{
     serve::serve,
 };
 use self::{
-    events::Events, guard::Guard, limits::Limits, metrics::Metrics, newcomers::Newcomers,
-    patience::within, site::Site,
+    door::{Acting, Door},
+    events::Events,
+    guard::Guard,
+    limits::Limits,
+    metrics::Metrics,
+    newcomers::Newcomers,
+    patience::within,
+    site::Site,
 };
 use crate::{
     clock::Clock, error::Result, id::OwnerId, replica::Replica, rpc::methods::Daemon, store::Store,
@@ -60,15 +69,6 @@ use crate::{
 
 /// Smaller answers travel as they are.
 const COMPRESSED_FROM_BYTES: u16 = 1024;
-
-/// Who says who somebody is.
-#[derive(Debug, Clone)]
-pub struct Issuer {
-    /// As its discovery document spells it.
-    pub url: String,
-    /// Whom its tokens must be for.
-    pub audience: String,
-}
 
 /// What the endpoints share.
 #[derive(Debug)]
@@ -85,8 +85,8 @@ pub struct Hub {
     pub guard: Guard,
     /// For those who listen.
     pub events: Events,
-    /// Turns authentication on.
-    pub issuer: Option<Issuer>,
+    /// Whoever asks for data must come through; none where nobody has to.
+    pub door: Option<Door>,
     /// The web app.
     pub site: Option<Site>,
     /// How much a peer may take.
@@ -112,40 +112,35 @@ impl Hub {
             clock,
             guard,
             events,
-            issuer: None,
+            door: None,
             site: None,
             limits: Limits::default(),
             newcomers: Newcomers::default(),
         }
     }
 
-    /// Whose data this is, and what a reader of the store finds there.
+    /// What a reader of the store finds of the data of whoever asks.
     async fn read<T: Send + 'static>(
         &self,
+        Acting { owner, .. }: Acting,
         find: impl FnOnce(&Store, &OwnerId) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let found = async {
-            let owner = self.replica.owner().await?;
-            self.replica.read(move |store| find(store, &owner)).await
-        };
+        let found = self.replica.read(move |store| find(store, &owner));
         within(self.limits.patience, found).await
     }
 
     /// With authentication.
     #[must_use]
-    pub fn with_issuer(mut self, issuer: Issuer) -> Self {
-        self.content_policy = edge::content_policy(issuer.url.parse().ok().as_ref());
-        self.issuer = Some(issuer);
+    pub fn behind(mut self, door: Door) -> Self {
+        self.content_policy = edge::content_policy(door.issuer().parse().ok().as_ref());
+        self.door = Some(door);
         self
     }
 }
 
 /// The routes.
 pub fn router(hub: Arc<Hub>) -> Router {
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/config", get(about::handle))
+    let guarded = Router::new()
         .route("/metrics", get(metrics::handle))
         .route("/rpc", post(call::handle))
         .route("/sync/heads", get(heads::handle))
@@ -154,6 +149,13 @@ pub fn router(hub: Arc<Hub>) -> Router {
         .route("/sync/chain", get(chain::handle))
         .route("/sync/push", post(push::handle))
         .route("/sync/events", get(events::handle))
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .route_layer(from_fn_with_state(Arc::clone(&hub), door::let_in));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/config", get(about::handle))
+        .merge(guarded)
         .fallback(site::fallback)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(compression())

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     Hub,
     body::JsonBody,
+    door::Acting,
     reply::{self, Reply},
 };
 use crate::{
@@ -39,19 +40,24 @@ pub fn answer(store: &Store, owner: &OwnerId, after: &Cursor, limit: usize) -> R
 
 pub(super) async fn handle(
     State(hub): State<Arc<Hub>>,
+    acting: Acting,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Reply {
     let Query(asked) = asked.map_err(|e| reply::bad_request(&e.body_text()))?;
-    page(&hub, &asked).await
+    page(&hub, acting, &asked).await
 }
 
-pub(super) async fn handle_body(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody) -> Reply {
+pub(super) async fn handle_body(
+    State(hub): State<Arc<Hub>>,
+    acting: Acting,
+    JsonBody(body): JsonBody,
+) -> Reply {
     let asked = serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
-    page(&hub, &asked).await
+    page(&hub, acting, &asked).await
 }
 
-async fn page(hub: &Hub, asked: &Asked) -> Reply {
+async fn page(hub: &Hub, acting: Acting, asked: &Asked) -> Reply {
     let after = Cursor::decode(&asked.after).map_err(|e| reply::bad_request(&e.to_string()))?;
     let limit = asked.limit.unwrap_or(PAGE);
-    reply::ok(&hub.read(move |store, owner| answer(store, owner, &after, limit)).await?)
+    reply::ok(&hub.read(acting, move |store, owner| answer(store, owner, &after, limit)).await?)
 }

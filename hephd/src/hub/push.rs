@@ -7,6 +7,7 @@ use axum::extract::State;
 use super::{
     Hub,
     body::JsonBody,
+    door::Acting,
     newcomers::Room,
     patience::within,
     reply::{self, Reply},
@@ -39,13 +40,17 @@ pub fn answer(
     }
 }
 
-pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody) -> Reply {
+pub(super) async fn handle(
+    State(hub): State<Arc<Hub>>,
+    Acting { owner, .. }: Acting,
+    JsonBody(body): JsonBody,
+) -> Reply {
     let body: PushBody =
         serde_json::from_slice(&body).map_err(|e| reply::bad_request(&e.to_string()))?;
     if body.entries.len() > MAX_ENTRIES {
         return Err(reply::too_many_entries());
     }
-    let taken = within(hub.limits.patience, take(&hub, body)).await?;
+    let taken = within(hub.limits.patience, take(&hub, owner, body)).await?;
     match taken.map_err(reply::too_many_origins)? {
         (_, Ok(pushed)) => reply::ok(&pushed),
         (_, Err(outcome)) => Err(reply::refused(outcome)),
@@ -56,8 +61,7 @@ pub(super) async fn handle(State(hub): State<Arc<Hub>>, JsonBody(body): JsonBody
 /// wait.
 type Taken = Result<(Room, Result<PushedBody, Appended>), Duration>;
 
-async fn take(hub: &Arc<Hub>, body: PushBody) -> Result<Taken> {
-    let owner = hub.replica.owner().await?;
+async fn take(hub: &Arc<Hub>, owner: OwnerId, body: PushBody) -> Result<Taken> {
     let (asked, keeper, now) = (Arc::clone(hub), Arc::clone(hub), hub.clock.now_ms());
     let take = move |store: &mut Store| {
         let new = new_origins(store, &owner, &body)?;

@@ -135,10 +135,14 @@ pub fn metrics(text: String) -> Response {
 /// 429: more new origins than a day may bring.
 pub fn too_many_origins(until_tomorrow: Duration) -> Failure {
     let message = format!("more than {MAX_A_DAY} origins are new today");
-    let mut failure =
-        failure(StatusCode::TOO_MANY_REQUESTS, "too_many_origins", &message, Value::Null);
-    let seconds = HeaderValue::from(until_tomorrow.as_secs() + 1);
-    failure.0.headers_mut().insert(header::RETRY_AFTER, seconds);
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    after(until_tomorrow, failure(status, "too_many_origins", &message, Value::Null))
+}
+
+/// Not before so long, in whole seconds.
+fn after(wait: Duration, mut failure: Failure) -> Failure {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    failure.0.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     failure
 }
 
@@ -179,6 +183,51 @@ pub async fn method_not_allowed() -> Response {
 /// 403: not from there.
 pub fn forbidden(message: &str) -> Failure {
     failure(StatusCode::FORBIDDEN, "forbidden", message, Value::Null)
+}
+
+/// 401: data is for those who bring a token.
+pub fn wants_token() -> Failure {
+    let message = "this hub wants a token: log in with heph auth login";
+    unauthorized("Bearer realm=\"heph\"".to_owned(), message)
+}
+
+/// 401: the token does not count, and why (RFC 6750, 3.1).
+pub fn bad_token(why: &str) -> Failure {
+    // What stands between quotes in a header.
+    let plain = |c: &char| (' '..='~').contains(c) && !matches!(c, '"' | '\\');
+    let described: String = why.chars().filter(plain).collect();
+    let challenge = format!(
+        "Bearer realm=\"heph\", error=\"invalid_token\", error_description=\"{described}\""
+    );
+    unauthorized(challenge, &format!("the token does not count: {why}"))
+}
+
+fn unauthorized(challenge: String, message: &str) -> Failure {
+    let code = Code::AuthFailed.as_str();
+    let mut failure = failure(StatusCode::UNAUTHORIZED, code, message, Value::Null);
+    if let Ok(challenge) = HeaderValue::try_from(challenge) {
+        failure.0.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    failure
+}
+
+/// 403: somebody is who they say, and nothing here is theirs.
+pub fn owns_nothing() -> Failure {
+    let message = "whoever is logged in owns nothing on this hub";
+    failure(StatusCode::FORBIDDEN, Code::AuthFailed.as_str(), message, Value::Null)
+}
+
+/// 503: nobody knows whether a token is good before the provider has said.
+pub fn provider_down(wait: Duration) -> Failure {
+    let message = "the OpenID provider cannot be reached, so nobody can be let in";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    after(wait, failure(status, Code::NotReady.as_str(), message, Value::Null))
+}
+
+/// 429: too many tokens from there did not count.
+pub fn too_many_attempts(wait: Duration) -> Failure {
+    let message = "too many tokens from this address did not count";
+    after(wait, failure(StatusCode::TOO_MANY_REQUESTS, "too_many", message, Value::Null))
 }
 
 /// 415: only plain JSON is read.

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    net::{IpAddr, Ipv6Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -79,6 +79,17 @@ pub async fn serve(listener: TcpListener, hub: Arc<Hub>, mut stopping: Stopping)
     Ok(())
 }
 
+/// Whose request it is, as far as the connection tells. Behind a proxy it is
+/// the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(IpAddr);
+
+impl Peer {
+    pub(super) fn of<B>(request: &Request<B>) -> IpAddr {
+        request.extensions().get::<Self>().map_or(Ipv4Addr::LOCALHOST.into(), |peer| peer.0)
+    }
+}
+
 /// Somebody who went away before they were let in.
 fn is_the_peers(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -125,7 +136,7 @@ impl Crowd {
 
     fn let_in(&mut self, stream: TcpStream, site: IpAddr) {
         let (router, limits) = (self.router.clone(), self.limits.clone());
-        let conversation = converse(stream, router, limits, self.stopping.clone());
+        let conversation = converse(stream, Peer(site), router, limits, self.stopping.clone());
         let id = self.conversations.spawn(conversation).id();
         self.whose.insert(id, site);
         *self.from.entry(site).or_default() += 1;
@@ -195,14 +206,21 @@ async fn say_no_room(mut stream: TcpStream) {
 }
 
 /// One connection, until either side has enough.
-async fn converse(stream: TcpStream, router: Router, limits: Limits, mut stopping: Stopping) {
+async fn converse(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    mut stopping: Stopping,
+) {
     let _ = stream.set_nodelay(true);
     let exchange = Arc::new(Exchange::default());
     let io = TokioIo::new(Timed::new(stream, Arc::clone(&exchange), &limits));
     let (service, requests) = (TowerToHyperService::new(router), Arc::clone(&exchange));
     let answer = service_fn(|request: Request<Incoming>| {
         requests.begin();
-        let request = request.map(|body| Body::new(Arriving::new(body, limits.linger)));
+        let mut request = request.map(|body| Body::new(Arriving::new(body, limits.linger)));
+        request.extensions_mut().insert(peer);
         let answered = hyper::service::Service::call(&service, request);
         let exchange = Arc::clone(&requests);
         async move {

@@ -5,7 +5,10 @@
 //! - [`token`]: what a token says, once its signature holds
 //! - [`crypto`]: that signature
 
+mod crypto;
+pub mod keys;
 pub mod provider;
+pub mod token;
 
 use serde::{Deserialize, Serialize};
 

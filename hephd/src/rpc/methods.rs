@@ -2,19 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    INVALID_PARAMS, METHOD_NOT_FOUND, RpcError,
-    status::{DeviceSeen, Health, SyncStatus},
+    RpcError,
+    data::Data,
+    status::{Access, DeviceSeen, Health, SyncStatus},
 };
 use crate::{
     clock::rfc3339,
     devices::Devices,
     error::{Code, Error, Result},
-    id::{EntityId, Origin, OwnerId},
-    node::{Change, Wanted, WantedLinks},
+    id::{Origin, OwnerId},
     op::Heads,
     replica::Replica,
     spoke::{Spoke, SyncHealth},
@@ -32,70 +31,32 @@ pub struct Daemon {
     pub health: Health,
     /// Who asks, where this is a hub.
     pub devices: Arc<Devices>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WriteParams {
-    changes: Vec<Change>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IdParams {
-    id: EntityId,
+    /// Who may ask, where this is a hub.
+    pub access: Option<Access>,
 }
 
 impl Daemon {
-    /// Runs a method.
+    /// Runs a method, for the owner that whoever asks acts for; for the
+    /// replica's where nobody is named.
     ///
     /// # Errors
     /// −32601 for a method that there is not, −32602 for arguments that do
     /// not fit, else the method's own.
-    pub async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
+    pub async fn call(
+        &self,
+        method: &str,
+        params: Value,
+        acting: Option<OwnerId>,
+    ) -> Result<Value, RpcError> {
         match method {
             "health" => Ok(json!(self.health)),
-            "sync.status" => Ok(json!(self.sync_status().await?)),
+            "sync.status" => Ok(json!(self.sync_status(acting).await?)),
             "sync.now" => {
                 self.sync_now().await?;
-                Ok(json!(self.sync_status().await?))
+                Ok(json!(self.sync_status(acting).await?))
             }
-            "node.write" => self.write(read_params(params)?).await,
-            "node.get" => self.get(read_params(params)?).await,
-            "node.list" => {
-                let wanted: Wanted = read_params(params)?;
-                self.show(move |store, owner| store.page(owner, &wanted)).await
-            }
-            "link.list" => {
-                let wanted: WantedLinks = read_params(params)?;
-                self.show(move |store, owner| store.links_page(owner, &wanted)).await
-            }
-            "link.count" => {
-                let IdParams { id } = read_params(params)?;
-                self.show(move |store, owner| store.link_count(owner, &id)).await
-            }
-            "history" => self.history(read_params(params)?).await,
-            "conflicts.list" => self.conflicts(read_params(params)?).await,
-            "conflicts.resolve" => self.resolve(read_params(params)?).await,
-            _ => {
-                Err(RpcError::protocol(METHOD_NOT_FOUND, format!("there is no method {method:?}")))
-            }
+            _ => Data { replica: &self.replica, acting }.call(method, params).await,
         }
-    }
-
-    /// Answers a person's question with what a reader of the store finds.
-    pub(super) async fn show<T: Serialize + Send + 'static>(
-        &self,
-        find: impl FnOnce(&Store, &OwnerId) -> Result<T> + Send + 'static,
-    ) -> Result<Value, RpcError> {
-        let owner = self.replica.owner().await?;
-        Ok(json!(self.replica.browse(move |store| find(store, &owner)).await?))
-    }
-
-    async fn write(&self, WriteParams { changes }: WriteParams) -> Result<Value, RpcError> {
-        let owner = self.replica.owner().await?;
-        let write = move |store: &mut Store| store.write(&owner, &changes);
-        Ok(json!(self.replica.add(write, |written| written.ops > 0).await?))
     }
 
     async fn sync_now(&self) -> Result<()> {
@@ -109,35 +70,42 @@ impl Daemon {
         }
     }
 
-    async fn sync_status(&self) -> Result<SyncStatus> {
-        let health = self.spoke.as_ref().map(Spoke::health);
-        let mode = self.health.mode.clone();
-        let hub_url = self.spoke.as_ref().map(|spoke| spoke.hub_url.to_string());
+    async fn sync_status(&self, acting: Option<OwnerId>) -> Result<SyncStatus> {
+        let health = self.spoke.as_ref().map(Spoke::health).unwrap_or_default();
         let devices = self.devices.seen();
-        self.replica.read(move |store| describe(store, mode, hub_url, health, devices)).await
+        let mut known = SyncStatus {
+            mode: self.health.mode.clone(),
+            hub_url: self.spoke.as_ref().map(|spoke| spoke.hub_url.to_string()),
+            access: self.access.clone(),
+            ..SyncStatus::default()
+        };
+        let describe = move |store: &Store| {
+            let owner = acting.map_or_else(|| store.owner(), |owner| Ok(Some(owner)))?;
+            if let (Some(access), Some(owner)) = (&mut known.access, &owner) {
+                access.claimed = store.is_claimed(owner)?;
+            }
+            describe(store, owner, known, health, devices)
+        };
+        self.replica.read(describe).await
     }
 }
 
 fn describe(
     store: &Store,
-    mode: String,
-    hub_url: Option<String>,
-    health: Option<SyncHealth>,
+    owner: Option<OwnerId>,
+    known: SyncStatus,
+    health: SyncHealth,
     devices: BTreeMap<Origin, Seen>,
 ) -> Result<SyncStatus> {
-    let owner = store.owner()?;
     let heads = owner.as_ref().map_or(Ok(Heads::default()), |owner| store.heads(owner))?;
-    let health = health.unwrap_or_default();
     let hub_heads = health.hub_heads;
-    let unsent = match (&hub_url, &hub_heads) {
+    let unsent = match (&known.hub_url, &hub_heads) {
         (None, _) => 0,
         (Some(_), None) => heads.entries(),
         (Some(_), Some(hub)) => heads.beyond(hub),
     };
     Ok(SyncStatus {
-        mode,
         origin: store.origin()?.to_string(),
-        hub_url,
         last_attempt: health.last_attempt.map(rfc3339),
         last_success: health.last_success.map(rfc3339),
         last_error: health.last_error,
@@ -152,6 +120,7 @@ fn describe(
         owner_id: owner.map(|owner| owner.to_string()),
         heads,
         hub_heads,
+        ..known
     })
 }
 
@@ -170,10 +139,4 @@ fn name(
         })
     });
     named.collect()
-}
-
-fn read_params<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {
-    let params = if params.is_null() { json!({}) } else { params };
-    serde_path_to_error::deserialize(params)
-        .map_err(|error| RpcError::protocol(INVALID_PARAMS, format!("the arguments: {error}")))
 }

@@ -5,6 +5,8 @@
 
 pub mod client;
 #[cfg(feature = "daemon")]
+mod data;
+#[cfg(feature = "daemon")]
 pub mod methods;
 #[cfg(feature = "daemon")]
 mod past;

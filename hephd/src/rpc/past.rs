@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{INVALID_PARAMS, RpcError, methods::Daemon};
+use super::{INVALID_PARAMS, RpcError, data::Data};
 use crate::{
     error::{Code, Error, Result},
     history::Resolved,
@@ -60,7 +60,7 @@ pub(super) struct ResolveParams {
     changes: Vec<Change>,
 }
 
-impl Daemon {
+impl Data<'_> {
     pub(super) async fn get(&self, GetParams { id, until }: GetParams) -> Result<Value, RpcError> {
         self.show(move |store, owner| match until {
             Some(until) => store.node_until(owner, &id, until),
@@ -92,7 +92,7 @@ impl Daemon {
     /// On the writer's thread, so that nothing comes between looking and
     /// writing.
     pub(super) async fn resolve(&self, asked: ResolveParams) -> Result<Value, RpcError> {
-        let owner = self.replica.owner().await?;
+        let owner = self.owner().await?;
         let answer = asked.answer()?;
         let settle = move |store: &mut Store| asked.settle(store, &owner, answer);
         Ok(json!(self.replica.add(settle, |resolved| resolved.ops > 0).await?))

@@ -34,7 +34,7 @@ pub enum Callee {
 impl Callee {
     async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
         match self {
-            Self::Replica(daemon) => daemon.call(method, params).await,
+            Self::Replica(daemon) => daemon.call(method, params, None).await,
             Self::Hub(proxy) => proxy.call(method, params).await,
         }
     }

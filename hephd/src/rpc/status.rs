@@ -60,6 +60,9 @@ pub struct SyncStatus {
     pub hub_heads: Option<Heads>,
     /// The two are the same; none where there is no hub to compare with.
     pub equal: Option<bool>,
+    /// Of a hub: who may ask it.
+    #[serde(default)]
+    pub access: Option<Access>,
     /// Of a hub: the devices that sync with it, by origin.
     #[serde(default)]
     pub devices: Vec<DeviceSeen>,
@@ -96,6 +99,39 @@ impl SyncStatus {
             (Some(_), None) => "not_synced_yet",
             (None, _) if self.mode == "server" => "hub",
             (None, _) => "local",
+        }
+    }
+}
+
+/// The warning of a hub that lets everybody in.
+pub const NO_AUTHENTICATION: &str = "no_authentication";
+
+/// Who may ask a hub.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Whose tokens count; none where nobody needs one.
+    pub issuer: Option<String>,
+    /// A subject is bound to the owner, so nobody else can claim it.
+    pub claimed: bool,
+    /// It listens on more than this machine.
+    pub exposed: bool,
+}
+
+impl Access {
+    /// What a person should know, as a code and a line.
+    #[must_use]
+    pub fn warning(&self) -> Option<(&'static str, &'static str)> {
+        match (&self.issuer, self.claimed, self.exposed) {
+            (Some(_), false, _) => Some((
+                "hub_unclaimed",
+                "nobody has claimed this hub: the first who logs in owns it; log in, or name \
+                 the owner with --owner-sub",
+            )),
+            (None, _, true) => Some((
+                NO_AUTHENTICATION,
+                "--insecure-no-auth: everybody who reaches this hub may read and write",
+            )),
+            _ => None,
         }
     }
 }

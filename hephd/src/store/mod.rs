@@ -16,6 +16,7 @@
 //! - [`fork`]: a chain that went on in two ways
 //! - `write`: what a person changes becomes ops
 //! - [`devices`]: who asked this hub, and when last
+//! - [`subjects`]: who may act for whom
 //! - `query`, `asked`: what there is to see, and how it is found
 //! - `history`: what became of a node, and what it was; `disputes`: what is in
 //!   conflict
@@ -37,6 +38,7 @@ pub mod query;
 pub mod schema;
 pub mod seed;
 mod state;
+pub mod subjects;
 mod transaction;
 mod values;
 pub mod write;

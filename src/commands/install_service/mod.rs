@@ -158,7 +158,6 @@ fn print(args: &Args, service: &Service) -> Result<Report> {
 
 fn observe(host: &Host, service: &Service, recorded: Option<Record>) -> Result<Observed> {
     service.config.check_files()?;
-    hephd::daemon::refuse_what_is_not_here_yet(&service.config)?;
     refuse_other_manager(service, recorded.as_ref())?;
     refuse_anothers_store(host, service)?;
     let manager = Manager::of(host, service)?;

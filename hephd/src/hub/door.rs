@@ -1,0 +1,309 @@
+//! Who is asking. What carries data is behind this door: a request comes
+//! through with a token that counts, and goes on marked with the owner that
+//! its subject acts for. Everything behind acts for that owner and no other.
+//!
+//! A token is looked at before failures are counted: whoever has a good one
+//! is served, however much somebody else behind the same proxy guesses.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Hub,
+    attempts::Attempts,
+    patience::within,
+    reply::{self, Failure},
+    serve::Peer,
+};
+use crate::{
+    config::Rules,
+    error::Result,
+    id::OwnerId,
+    oidc::{
+        Subject,
+        keys::{Keys, NoKey, Pace},
+        provider::{NoAnswer, Provider},
+        token::{self, Refused, Verified},
+    },
+    replica::Replica,
+    store::subjects::Claim,
+};
+
+/// For whom a request acts, and until when it may.
+#[derive(Debug, Clone)]
+pub struct Acting {
+    /// Whose data it is about.
+    pub owner: OwnerId,
+    /// When its token ends, in seconds since 1970; none where there is none.
+    pub expires: Option<u64>,
+}
+
+/// The door of a hub that verifies tokens.
+#[derive(Debug)]
+pub struct Door {
+    keys: Keys,
+    rules: Rules,
+    /// The issuer says of its access tokens that they are such.
+    says_type: AtomicBool,
+    /// Subjects that came through. While the hub runs, none loses its owner.
+    known: RwLock<HashMap<Subject, OwnerId>>,
+    attempts: Attempts,
+}
+
+/// Why somebody does not come through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stopped {
+    NoToken,
+    Refused(Refused),
+    ProviderDown(Duration),
+    /// The subject acts for nobody here.
+    Nobody(Subject),
+}
+
+impl Door {
+    /// A door for tokens that say what they must.
+    ///
+    /// # Errors
+    /// `usage` for an issuer that is no https URL.
+    pub fn new(rules: Rules, pace: Pace) -> Result<Self> {
+        Ok(Self {
+            keys: Keys::of(Provider::new(&rules.issuer, None)?, pace),
+            rules,
+            says_type: AtomicBool::default(),
+            known: RwLock::default(),
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// Whose tokens count.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.rules.issuer
+    }
+
+    /// Whom they must be for.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.rules.audience
+    }
+
+    /// The provider's keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// Why it does not count, or that nobody knows.
+    pub async fn verify(&self, token: &str, now_secs: u64) -> Result<Verified, NoKey> {
+        let header = token::header(token).map_err(NoKey::Refused)?;
+        let key = self.keys.find(&header).await?;
+        let verified = token::verify(token, &header, &key, &self.rules, now_secs);
+        let verified = verified.map_err(NoKey::Refused)?;
+        if verified.typed {
+            self.says_type.store(true, Relaxed);
+        } else if self.says_type.load(Relaxed) {
+            let why = "this issuer says of its access tokens that they are such";
+            return Err(NoKey::Refused(Refused::NotAnAccessToken(why)));
+        }
+        Ok(verified)
+    }
+
+    async fn admit(&self, token: &str, replica: &Replica, now_secs: u64) -> Result<Acting, Failed> {
+        let Verified { subject, expires, .. } =
+            self.verify(token, now_secs).await.map_err(|no| match no {
+                NoKey::Refused(why) => Stopped::Refused(why),
+                NoKey::ProviderDown(wait) => Stopped::ProviderDown(wait),
+            })?;
+        let owner = self.owner_of(&subject, replica).await?;
+        let owner = owner.ok_or(Stopped::Nobody(subject))?;
+        Ok(Acting { owner, expires: Some(expires) })
+    }
+
+    /// For whom a subject acts; the first one claims an unclaimed owner.
+    async fn owner_of(&self, subject: &Subject, replica: &Replica) -> Result<Option<OwnerId>> {
+        let known = || self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = known().get(subject) {
+            return Ok(Some(owner.clone()));
+        }
+        let (asked, unclaimed) = (subject.clone(), replica.owner().await?);
+        let found = replica.read(move |store| {
+            let owner = store.resolve_owner(&asked)?;
+            Ok((owner.is_none() && !store.is_claimed(&unclaimed)?, owner))
+        });
+        let owner = match found.await? {
+            (true, _) => claim(subject, replica).await?,
+            (false, owner) => owner,
+        };
+        if let Some(owner) = &owner {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.insert(subject.clone(), owner.clone());
+        }
+        Ok(owner)
+    }
+
+    /// Keeps the keys fresh until the daemon ends.
+    pub async fn keep_fresh(&self) {
+        loop {
+            tokio::time::sleep(self.keys.next_refresh()).await;
+            // What goes wrong is in the log; what is known goes on serving.
+            let _ = self.keys.refresh().await;
+        }
+    }
+
+    /// Asks the provider for its keys, for at most so long: a hub starts
+    /// without as well.
+    ///
+    /// # Errors
+    /// `issuer_mismatch` when the provider is another than the one named.
+    pub async fn prime(&self, patience: Duration) -> Result<()> {
+        match tokio::time::timeout(patience, self.keys.refresh()).await {
+            Ok(Err(other @ NoAnswer::OtherIssuer(_))) => Err(other.error(self.issuer())),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                tracing::warn!("the OpenID provider {} does not answer yet", self.issuer());
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn claim(subject: &Subject, replica: &Replica) -> Result<Option<OwnerId>> {
+    let (owner, asked) = (replica.owner().await?, subject.clone());
+    match replica.write(move |store| store.claim(&owner, &asked)).await? {
+        Claim::Won(owner) => {
+            tracing::warn!(sub = subject.sub, issuer = subject.issuer, %owner,
+                "claimed: from now on this hub is theirs");
+            Ok(Some(owner))
+        }
+        Claim::Theirs(owner) => Ok(Some(owner)),
+        Claim::Taken => Ok(None),
+    }
+}
+
+/// The token of a request. The scheme's case does not matter (RFC 9110, 11.1).
+fn bearer(headers: &HeaderMap) -> Result<&str, Stopped> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Err(Stopped::NoToken) };
+    let not = |why: &str| Stopped::Refused(Refused::NotAToken(why.to_owned()));
+    let text = value.to_str().map_err(|_| not("the header is not text"))?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(not("the header's scheme is not Bearer"));
+    }
+    let token = token.trim_matches(' ');
+    if token.is_empty() { Err(not("there is nothing after Bearer")) } else { Ok(token) }
+}
+
+/// What keeps a request out: the one who asks, or the hub itself.
+enum Failed {
+    Stopped(Stopped),
+    Hub(crate::error::Error),
+}
+
+impl From<Stopped> for Failed {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl From<crate::error::Error> for Failed {
+    fn from(error: crate::error::Error) -> Self {
+        Self::Hub(error)
+    }
+}
+
+/// Lets a request through, marked, or answers in its place.
+pub(super) async fn let_in(
+    State(hub): State<Arc<Hub>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match admit(&hub, Asks::of(&request)).await {
+        Ok(acting) => {
+            request.extensions_mut().insert(acting);
+            next.run(request).await
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// What the door sees of a request.
+struct Asks {
+    peer: IpAddr,
+    path: String,
+    token: Result<String, Stopped>,
+}
+
+impl Asks {
+    fn of(request: &Request) -> Self {
+        Self {
+            peer: Peer::of(request),
+            path: request.uri().path().to_owned(),
+            token: bearer(request.headers()).map(str::to_owned),
+        }
+    }
+}
+
+async fn admit(hub: &Hub, asks: Asks) -> Result<Acting, Failure> {
+    let Some(door) = &hub.door else {
+        // Whoever reaches this hub may ask: it is the owner's own machine.
+        let owner = within(hub.limits.patience, hub.replica.owner()).await?;
+        return Ok(Acting { owner, expires: None });
+    };
+    let now = hub.clock.now_ms();
+    let admitted = match &asks.token {
+        Ok(token) => door.admit(token, &hub.replica, now / 1000).await,
+        Err(stopped) => Err(stopped.clone().into()),
+    };
+    admitted.map_err(|failed| match failed {
+        Failed::Hub(error) => error.into(),
+        Failed::Stopped(stopped) => turn_away(door, &stopped, &asks, now),
+    })
+}
+
+/// Why a token does not count is in the log and in the answer; the token is
+/// in neither.
+fn turn_away(door: &Door, stopped: &Stopped, asks: &Asks, now_ms: u64) -> Failure {
+    let Asks { peer, path, .. } = asks;
+    match stopped {
+        Stopped::NoToken => reply::wants_token(),
+        Stopped::ProviderDown(wait) => reply::provider_down(*wait),
+        Stopped::Nobody(Subject { sub, .. }) => {
+            tracing::warn!(%peer, path, sub, "turned away: they own nothing here");
+            reply::owns_nothing()
+        }
+        Stopped::Refused(why) => match door.attempts.failed(*peer, now_ms) {
+            Ok(()) => {
+                tracing::warn!(%peer, path, reason = %why, "turned away: the token does not count");
+                reply::bad_token(&why.to_string())
+            }
+            Err(wait) => reply::too_many_attempts(wait),
+        },
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Acting {
+    type Rejection = Failure;
+
+    /// # Errors
+    /// 401 for a route that was left outside the door.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(reply::wants_token)
+    }
+}
