@@ -18,7 +18,7 @@ export function newControl(lab) {
     'POST /lab/down': ({ query }) => lab.down(query.get('how') ?? 'refuse'),
     'POST /lab/up': () => lab.up(),
     'POST /lab/lose-next-answer': ({ query }) =>
-      front.loseNext(need(query, 'path'), Number(query.get('times') ?? 1)),
+      front.setAnswer(need(query, 'path'), { mode: 'lost', times: Number(query.get('times') ?? 1) }),
     'POST /lab/answer': ({ query, body }) => front.setAnswer(need(query, 'path'), body),
     'POST /lab/jwks': ({ body }) => front.setAnswer('/jwks', body),
     'POST /lab/discovery': ({ body }) => front.setAnswer(discovery, wrongIssuer(body)),
@@ -49,7 +49,7 @@ function fromElsewhere({ front, issuer }, req, res) {
 
 function wrongIssuer(body) {
   if (body.mode !== 'wrong-issuer') return body;
-  return { patch: { issuer: 'https://somebody-else.example' } };
+  return { ...body, mode: 'normal', patch: { issuer: 'https://somebody-else.example' } };
 }
 
 function need(query, name) {

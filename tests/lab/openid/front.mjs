@@ -14,26 +14,20 @@ export class Front {
   down = null;
   #requests = [];
   #answers = new Map();
-  #lost = new Map();
 
   handle = async (req, res) => {
     const path = pathOf(req);
     this.#record(req, res, path);
     if (this.down === '503') return plain(res, 503, 'text/plain', 'down\n');
     if (this.down === 'hang') return undefined;
-    if (this.#takeLost(path)) loseAnswer(req, res);
-    const answer = this.#answers.get(path) ?? none;
-    if (answer.mode === 'slow') await sleep((answer.seconds ?? 30) * 1000);
-    return this.#answer(req, res, path, answer);
+    req.answer = this.#takeAnswer(path);
+    if (req.answer.mode === 'slow') await sleep((req.answer.seconds ?? 30) * 1000);
+    return this.#answer(req, res, path, req.answer);
   };
 
   setAnswer(path, answer) {
     if (!modes.includes(answer.mode ?? 'normal')) throw new Error(`there is no mode ${answer.mode}`);
-    this.#answers.set(path, { ...none, ...answer });
-  }
-
-  loseNext(path, times) {
-    this.#lost.set(path, times);
+    this.#answers.set(path, { ...none, times: Infinity, ...answer });
   }
 
   requests() {
@@ -54,20 +48,24 @@ export class Front {
   patch = async (ctx, next) => {
     await next();
     if (ctx.req.record && ctx.oidc?.params?.grant_type) ctx.req.record.grant_type = ctx.oidc.params.grant_type;
-    const { patch = {}, drop = [] } = this.#answers.get(ctx.path) ?? none;
+    const { patch = {}, drop = [] } = ctx.req.answer ?? none;
     if (ctx.body?.constructor !== Object) return;
     ctx.body = { ...ctx.body, ...patch };
     for (const name of drop) delete ctx.body[name];
   };
 
-  #answer(req, res, path, { mode, status = 500, bytes = 64 << 20 }) {
+  #answer(req, res, path, { mode, status = 500, body, bytes = 64 << 20 }) {
     switch (mode) {
       case 'empty':
         return plain(res, 200, 'application/json', path === '/jwks' ? '{"keys":[]}' : '{}');
       case 'garbage':
         return plain(res, 200, 'application/json', '<html>not what you asked for</html>');
       case 'error':
+        if (body) return plain(res, status, 'application/json', JSON.stringify(body));
         return plain(res, status, 'text/plain', 'this went wrong\n');
+      case 'lost':
+        loseAnswer(req, res);
+        return this.provider(req, res);
       case 'redirect':
         res.setHeader('Location', this.elsewhere + req.url);
         return plain(res, 302, 'text/plain', 'elsewhere\n');
@@ -90,14 +88,15 @@ export class Front {
     });
   }
 
-  #takeLost(path) {
-    const left = this.#lost.get(path) ?? 0;
-    if (left > 0) this.#lost.set(path, left - 1);
-    return left > 0;
+  #takeAnswer(path) {
+    const answer = this.#answers.get(path);
+    if (!answer?.times) return none;
+    answer.times -= 1;
+    return answer;
   }
 }
 
-const modes = ['normal', 'empty', 'garbage', 'error', 'redirect', 'huge', 'slow'];
+const modes = ['normal', 'empty', 'garbage', 'error', 'redirect', 'huge', 'slow', 'lost'];
 
 export const pathOf = (req) => req.url.split('?', 1)[0];
 

@@ -9,6 +9,7 @@ const { Provider, errors } = await load('oidc-provider');
 
 // An access token is for a resource, and a resource has a URI.
 const resource = 'urn:heph';
+const scopes = ['openid', 'offline_access', 'email', 'profile'];
 const day = 24 * 60 * 60;
 
 export function newProvider({ issuer, options, keys, store, pace, patch }) {
@@ -37,7 +38,8 @@ function configuration(options, keys, store) {
     ],
     clientBasedCORS: () => true,
     pkce: { required: () => true },
-    scopes: ['openid', 'offline_access', 'email', 'profile'],
+    responseTypes: ['code'],
+    scopes,
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
     // The ID token carries them too: the access token cannot ask userinfo.
     conformIdTokenClaims: false,
@@ -55,7 +57,8 @@ function configuration(options, keys, store) {
           if (asked !== resource) throw new errors.InvalidTarget();
           return {
             audience: options.audience,
-            scope: '',
+            // So that an answer names the scopes which were asked for.
+            scope: scopes.join(' '),
             accessTokenFormat: 'jwt',
             accessTokenTTL: options.accessSecs,
             jwt: { sign: { alg: 'RS256' } },
