@@ -119,6 +119,7 @@ install_openid() {
   # Another run may have done it while this one waited.
   ! is_openid_installed || return 0
   mkdir -p "$HEPH_LAB_MODULES"
+  rm -f "$HEPH_LAB_MODULES/installed.json"
   cp "$lab/openid/package.json" "$lab/openid/package-lock.json" "$HEPH_LAB_MODULES/"
   npm ci --prefix "$HEPH_LAB_MODULES" --cache "$cache/npm" --ignore-scripts --no-audit --no-fund \
     --loglevel=error >/dev/null || stop "could not install the packages named in $lab/openid/package-lock.json"

@@ -139,7 +139,16 @@ async function listen(server, port) {
   return server.address().port;
 }
 
-const options = readOptions();
+function optionsOrStop() {
+  try {
+    return readOptions();
+  } catch (error) {
+    console.error(`openid-provider: ${error.message}`);
+    return process.exit(2);
+  }
+}
+
+const options = optionsOrStop();
 const lab = new Lab(options);
 await lab.start();
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(0));
