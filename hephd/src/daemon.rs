@@ -64,8 +64,6 @@ struct Bound {
 pub fn run(config: Config) -> Result<()> {
     check_file_limit()?;
     umask(FileMode::from_raw_mode(0o077));
-    // Only fails where one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     if config.mode == Mode::Client {
         return run_proxy(&config);
     }

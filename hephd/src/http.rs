@@ -19,6 +19,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the certificate cannot be read.
 pub fn client(server: &Url, ca: Option<&Path>) -> Result<ClientBuilder> {
+    // Only fails where one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut http = reqwest::Client::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .tcp_nodelay(true)

@@ -116,7 +116,7 @@ pub fn verify(
     now_secs: u64,
 ) -> Result<Verified, Refused> {
     super::crypto::install();
-    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation(rules));
+    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation(header.alg, rules));
     let claims = decoded.map_err(|error| refused(error.kind()))?.claims;
     let expires = check_time(&claims, now_secs)?;
     let typed = is_typed(header);
@@ -130,9 +130,8 @@ pub fn verify(
 
 /// The library looks at the signature, and that nothing is missing. Time it
 /// would take from the machine's clock; that and the rest are looked at below.
-fn validation(rules: &Rules) -> Validation {
-    let mut validation = Validation::new(Algorithm::RS256);
-    validation.algorithms = ALGORITHMS.to_vec();
+fn validation(algorithm: Algorithm, rules: &Rules) -> Validation {
+    let mut validation = Validation::new(algorithm);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     validation.set_issuer(&[&rules.issuer]);
     validation.set_audience(&[&rules.audience]);

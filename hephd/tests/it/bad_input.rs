@@ -125,14 +125,6 @@ fn row_14_a_password_in_a_url_is_not_repeated() {
 }
 
 #[test]
-fn a_hub_that_is_told_to_verify_tokens_does_not_pretend() {
-    let home = Home::new();
-    let words =
-        ["--mode", "server", "--oidc-issuer", "https://id.example/", "--oidc-audience", "heph"];
-    refused(&home, &words, 2, &["cannot verify tokens yet"]);
-}
-
-#[test]
 fn row_18_a_path_that_is_not_utf8_works() {
     let home = Home::new();
     let folder = home.folder("odd");

@@ -5,6 +5,7 @@ use std::{
     net::TcpStream,
 };
 
+use hephd::{config::Rules, hub::door::Door, oidc::keys::Pace};
 use serde_json::{Value, json};
 
 use super::{
@@ -159,11 +160,11 @@ fn config_says_what_there_is_and_null_for_what_is_not() {
     let wanted = json!({ "version": env!("CARGO_PKG_VERSION"), "protocol": 1,
         "issuer": null, "client_id": null });
     assert_eq!(read(hub.port), wanted);
-    let issuer = hephd::hub::Issuer {
-        url: "https://id.example/application/o/heph/".to_owned(),
+    let rules = Rules {
+        issuer: "https://id.example/application/o/heph/".to_owned(),
         audience: "heph".to_owned(),
     };
-    let hub = Served::with(|hub| hub.with_issuer(issuer));
+    let hub = Served::with(|hub| hub.behind(Door::new(rules, Pace::default()).unwrap()));
     let config = read(hub.port);
     assert_eq!(config["issuer"], "https://id.example/application/o/heph/");
     assert_eq!(config["client_id"], "heph");

@@ -16,6 +16,8 @@
 //! - [`devices`]: what a hub remembers of those who sync with it
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end; [`held`]: a store that keeps everybody waiting
+//! - [`mint`]: an issuer in this process; [`tokens`]: what it should not have
+//!   signed; [`door`]: who comes in with what it has
 //! - [`disturbed`]: real processes, killed, cut off and starved
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
@@ -46,6 +48,7 @@ mod converge;
 mod cycle;
 mod devices;
 mod disturbed;
+mod door;
 mod ends;
 mod fuzz_corpus;
 mod held;
@@ -53,6 +56,7 @@ mod lent;
 mod long_cursor;
 mod long_lives;
 mod memory;
+mod mint;
 mod model;
 mod openapi;
 mod oplog;
@@ -66,6 +70,7 @@ mod served;
 mod sim;
 mod spares;
 mod together;
+mod tokens;
 mod waking;
 mod web_root;
 mod wire;

@@ -81,7 +81,8 @@ fn new_hub(db: &Path, stopping: Stopping) -> (Hub, impl Future<Output = ()> + Se
         http_addr: None,
         started: "2026-01-01T00:00:00Z".to_owned(),
     };
-    let daemon = Arc::new(Daemon { replica, spoke: None, health, devices: Arc::default() });
+    let daemon =
+        Arc::new(Daemon { replica, spoke: None, health, devices: Arc::default(), access: None });
     let (events, feed) = hub::events::start(Arc::clone(&daemon.replica), stopping);
     let guard = Guard { machine: machine.name, exposed: false };
     (Hub::new(daemon, machine.clock, guard, events), feed)

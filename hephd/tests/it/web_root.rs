@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hephd::hub::{Issuer, site::Site};
+use hephd::{
+    config::Rules,
+    hub::{door::Door, site::Site},
+    oidc::keys::Pace,
+};
 
 use super::{
     running::{Home, free_port, get, http},
@@ -290,14 +294,14 @@ fn without_authentication_no_page_elsewhere_is_told_anything() {
 /// A token is what counts then, and a browser adds none by itself.
 #[test]
 fn with_authentication_any_page_may_ask_and_none_is_trusted() {
-    let issuer =
-        Issuer { url: "https://id.example:8443/o/heph/".to_owned(), audience: "heph".to_owned() };
+    let issuer = "https://id.example:8443/o/heph/".to_owned();
+    let door = Door::new(Rules { issuer, audience: "heph".to_owned() }, Pace::default()).unwrap();
     let home = Home::new();
     fs::create_dir_all(home.path("web")).unwrap();
     fs::write(home.path("web/index.html"), PAGE).unwrap();
     let site = Site::of(home.path("web"));
     let hub = Served::with(|hub| {
-        let mut hub = hub.with_issuer(issuer);
+        let mut hub = hub.behind(door);
         hub.site = Some(site);
         hub
     });
