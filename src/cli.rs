@@ -7,7 +7,7 @@ use hephd::{
 };
 
 use crate::{
-    commands::{How, install_service, seed, start, status, stop, uninstall_service},
+    commands::{How, install_service, render, seed, start, status, stop, uninstall_service},
     host::Host,
 };
 
@@ -39,6 +39,9 @@ enum Command {
     /// Stop a service, start it as recorded, wait until it is ready
     Restart(start::Args),
     Status(status::Args),
+    /// Write the files that set up the systems around a hub
+    #[command(subcommand)]
+    Render(render::Command),
 }
 
 impl Command {
@@ -51,6 +54,7 @@ impl Command {
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
             Self::Status(_) => "status",
+            Self::Render(command) => command.name(),
         }
     }
 }
@@ -75,5 +79,6 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Stop(args) => stop::run(args, how, &host),
         Command::Restart(args) => start::restart(args, how, &host),
         Command::Status(args) => status::run(args, &host),
+        Command::Render(command) => render::run(command, how, &host),
     }
 }

@@ -20,11 +20,14 @@
 //! - [`plan`]: steps, as data; [`detached`]: processes of our own
 //! - [`host`]: the one door outside; applies plans
 //! - [`service`]: a service as wanted: its record, its files, its words
-//! - [`unit`]: that service in systemd's language
+//! - [`template`]: filling one in; [`unit`]: that service in systemd's language
+//! - [`blueprint`], [`caddyfile`]: the systems around a hub, each in its own
 //! - [`service_manager`]: systemd, or a process of our own
 //! - [`health`]: what "ready" means, and waiting for it
 //! - [`commands`]: one verb, one file; [`cli`]: every command and flag
 
+pub mod blueprint;
+pub mod caddyfile;
 pub mod cli;
 pub mod commands;
 pub mod detached;
@@ -34,4 +37,5 @@ pub mod plan;
 pub mod service;
 pub mod service_manager;
 pub mod table;
+pub mod template;
 pub mod unit;

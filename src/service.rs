@@ -1,6 +1,9 @@
 //! A service as it is wanted: the record, and what follows from it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 use hephd::{
     args::Flags,
@@ -92,16 +95,21 @@ impl Service {
 
     /// A hub's address as this machine reaches it.
     #[must_use]
-    pub fn probe_address(&self) -> Option<std::net::SocketAddr> {
-        let mut address = self.config.http_addr;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address {
-                std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        (self.record.role == Role::Hub).then_some(address)
+    pub fn probe_address(&self) -> Option<SocketAddr> {
+        (self.record.role == Role::Hub).then(|| reached_here(self.config.http_addr))
     }
+}
+
+/// An address to listen on, as this machine reaches it.
+#[must_use]
+pub fn reached_here(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 /// The label that a role has where none is given.

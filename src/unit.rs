@@ -5,12 +5,9 @@ use hephd::{
     error::{Error, Result},
     record::Role,
 };
-use tera::{Context, Tera};
+use tera::Context;
 
-use crate::service::Service;
-
-/// The first words of every unit that is ours.
-pub const RENDERED_BY: &str = "rendered by heph-ops";
+use crate::{service::Service, template};
 
 /// The unit's text.
 ///
@@ -30,12 +27,7 @@ pub fn systemd(service: &Service) -> Result<String> {
     context.insert("record", &service.record_path.display().to_string().replace('\n', "?"));
     context.insert("exec_start", &words.join(" "));
     context.insert("environment", &environment.join("\n"));
-    let mut tera = Tera::new();
-    // Every value is quoted above, by the rules of this format.
-    tera.autoescape_on(Vec::<&'static str>::new());
-    tera.add_raw_template(name, template)
-        .and_then(|()| tera.render(name, &context))
-        .map_err(|error| Error::internal(format!("the template {name}: {error}")))
+    template::fill(name, template, &context)
 }
 
 /// A word in double quotes. With `ExecStart=:` nothing expands but `%`, and

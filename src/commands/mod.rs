@@ -2,6 +2,7 @@
 //! it reports.
 
 pub mod install_service;
+pub mod render;
 pub mod seed;
 pub mod start;
 pub mod status;

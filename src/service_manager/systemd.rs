@@ -9,7 +9,8 @@ use crate::{
     host::Host,
     plan::{Plan, Step},
     service::Service,
-    unit::{self, RENDERED_BY},
+    template::RENDERED_BY,
+    unit,
 };
 
 const PROPERTIES: &str = "ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,UnitFileState,\
