@@ -175,3 +175,15 @@ fn a_device_that_goes_leaves_no_connection_behind() {
     drop(devices);
     wait_for("the end of their streams", || open() <= before + 1);
 }
+
+#[test]
+fn a_device_that_trusts_the_authority_syncs_through_it() {
+    let site = Site::new();
+    super::sandbox::add_task(&mut site.sandbox.connect("hephd.sock"), "on the hub");
+    let device = ["--role", "spoke", "--hub-url", &site.url];
+    site.sandbox.install(&device).expect(0);
+    let status = site.sandbox.ops(&["status", "--wait", "1", "--for", "equal"]);
+    assert_eq!(status.code, 3, "it does not know the authority: {}", status.out);
+    site.sandbox.install(&[&device[..], &["--hub-ca", &site.authority]].concat()).expect(0);
+    site.sandbox.ops(&["status", "--wait", "20", "--for", "equal"]).expect(0);
+}

@@ -33,9 +33,11 @@ impl Args {
     pub(super) fn render(&self, host: &Host) -> Result<Rendered> {
         let hub = self.hub(host)?;
         let text = caddyfile::site(&self.domain, hub, self.tls)?;
-        let next = "  next      caddy validate --config FILE --adapter caddyfile, then systemctl reload caddy";
+        let file = self.target.output.as_deref().unwrap_or_else(|| "Caddyfile".as_ref());
+        let next =
+            format!("  next      caddy validate --adapter caddyfile --config {}", file.display());
         let data = json!({ "domain": self.domain, "http_addr": hub });
-        Ok(Rendered { text, data, next: next.to_owned() })
+        Ok(Rendered { text, data, next })
     }
 
     /// The hub's address as Caddy reaches it, on the same machine.
