@@ -1,0 +1,102 @@
+// The page around the lists: which of its rooms is shown, what is said, who
+// is signed in. Sets text and switches things on and off; decides nothing.
+
+const $ = (id) => document.getElementById(id);
+
+/** The parts that others listen to. */
+export const parts = {
+  signIn: $('sign-in'),
+  signOut: $('sign-out'),
+  again: $('again'),
+  form: $('add'),
+  box: $('box'),
+  day: $('day'),
+  today: $('today'),
+  overdue: $('overdue'),
+  done: $('done'),
+};
+
+/** The door: a title, a line that says why, and what can be done about it:
+ *  "sign-in", "again" or nothing. */
+export function showGate({ title, why = '', can, where = '' }) {
+  $('gate-title').textContent = title;
+  $('gate-why').textContent = why;
+  $('gate-where').textContent = where && `You will be sent to ${where}.`;
+  parts.signIn.hidden = can !== 'sign-in';
+  $('gate-again').hidden = can !== 'again';
+  enter('gate');
+  showWho(null);
+}
+
+/** The day. */
+export function showDay(name) {
+  enter('day');
+  showWho(name);
+}
+
+function enter(room) {
+  document.body.dataset.room = room;
+  $('gate').hidden = room !== 'gate';
+  parts.day.hidden = room !== 'day';
+}
+
+function showWho(name) {
+  $('who').hidden = !name;
+  $('name').textContent = name ?? '';
+}
+
+/** Waits for the provider's page. */
+export function leaving(isLeaving) {
+  parts.signIn.disabled = isLeaving;
+}
+
+/** The day's name, and what it holds. */
+export function showHeading({ weekday, date }) {
+  $('weekday').textContent = weekday;
+  $('date').textContent = date;
+}
+
+/** A section of the day: how many rows it has, and how many it says. */
+export function showSection(name, rows, count, more) {
+  $(`${name}-section`).hidden = rows === 0;
+  $(`${name}-count`).textContent = more ? `${count}+` : String(count);
+  $(`${name}-more`).hidden = !more;
+}
+
+/** What there is instead of tasks; nothing while there are some. */
+export function showEmpty(title, text = '') {
+  $('empty').hidden = !title;
+  $('empty-title').textContent = title;
+  $('empty-text').textContent = text;
+}
+
+/** One line above the day, with a button to try again; none for no text. */
+export function showNotice(text) {
+  $('notice').hidden = !text;
+  if ($('notice-text').textContent !== text) $('notice-text').textContent = text;
+}
+
+/** One line below the box. */
+export function showAtBox(text) {
+  $('at-box').textContent = text;
+}
+
+/** For those who listen rather than look. */
+export function say(text) {
+  $('said').textContent = text;
+}
+
+/** When the lists are from. */
+export function showAsOf(text) {
+  $('as-of').textContent = text;
+}
+
+/** Whether to drop what is not saved. */
+export function askToDrop() {
+  const dialog = $('drop');
+  dialog.returnValue = '';
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'drop'), { once: true });
+  });
+}
