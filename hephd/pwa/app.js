@@ -1,6 +1,6 @@
 // Starts the page and listens: to the person, to the network, to the clock.
 //
-// web ← config, provider ← session ← hub ← tasks ← board → list, view
+// web ← config, provider ← session ← hub ← tasks ← ticks, draft ← board → list, view
 
 import * as board from './board.js';
 import { readConfig } from './config.js';

@@ -1,35 +1,34 @@
-// The day: the lists as the hub told them last, and what this tab has done
-// since and the hub may not know yet. A person's tick or task is on the page
-// at once; the hub confirms it, or it is taken back and said why.
+// The day: the lists as the hub told them last, with what this tab has done
+// since. A person's tick or task is on the page at once; the hub confirms it,
+// or it is taken back and said why.
 
 import { clock, dayOf, heading } from './dates.js';
 import * as draft from './draft.js';
 import { clear, fill } from './list.js';
 import * as tasks from './tasks.js';
+import * as ticks from './ticks.js';
 import * as view from './view.js';
 
 const { parts } = view;
 const NAMES = ['today', 'overdue', 'done'];
-const EMPTY = { tasks: [], more: false };
 
 let day = dayOf();
-let lists = null; // null until the hub has answered
-let most = {};
+/** Null until the hub has answered, then `{tasks, more}` by name. */
+let lists = null;
 let asOf = null;
-/** Ticks of this tab: `{list, task, done, sent}`. They keep a row in its place. */
-const ticks = new Map();
+let most = {};
 let loading = null;
 let sending = Promise.resolve();
-/** Counts what was written: an answer from before is no longer true. */
+/** Counts what was written: a list from before is no longer true. */
 let writes = 0;
-let trouble = () => {};
+let trouble = () => '';
 
-/** Begins anew, for whoever is signed in. `onTrouble(error)` says what can be
- *  said of an error, or ends the login and gives null. */
+/** Begins anew, for whoever is signed in. `onTrouble(error)` gives what can be
+ *  said of an error, or ends the day and gives null. */
 export function begin(sub, onTrouble) {
   trouble = onTrouble;
-  draft.open(sub);
   end();
+  draft.open(sub);
   parts.box.value = draft.text();
   show();
 }
@@ -41,7 +40,8 @@ export function end() {
   ticks.clear();
   clear();
   parts.box.value = '';
-  [view.showNotice, view.showAtBox, view.say].forEach((show) => show(''));
+  view.showNotice('');
+  view.showAtBox('');
 }
 
 /** Asks the hub for the day; true when it answered. */
@@ -53,29 +53,29 @@ export function load() {
 }
 
 async function reload() {
-  const now = dayOf();
   try {
     if (draft.waiting().length) await send();
-    [lists, day, asOf] = [await found(now), now, new Date()];
-    forgetSettled();
-    view.showNotice('');
-    if (draft.settle((id) => NAMES.some((name) => isIn(name, id)))) {
-      parts.box.value = '';
-      view.showAtBox('');
-    }
-    show();
-    return true;
+    const now = dayOf();
+    [lists, day, asOf] = [await ask(now), now, new Date()];
   } catch (error) {
-    tell(error);
+    sayOfAll(error);
     return false;
   }
+  ticks.forgetTold((id) => isIn('today', id) || isIn('overdue', id));
+  if (draft.settle((id) => NAMES.some((name) => isIn(name, id)))) {
+    parts.box.value = '';
+    view.showAtBox('');
+  }
+  view.showNotice('');
+  show();
+  return true;
 }
 
-async function found(now) {
+async function ask(now) {
   for (;;) {
     const before = writes;
-    const lists = await tasks.load(now, most);
-    if (writes === before) return lists;
+    const told = await tasks.load(now, most);
+    if (writes === before) return told;
   }
 }
 
@@ -83,24 +83,13 @@ function isIn(name, id) {
   return Boolean(lists?.[name].tasks.some((task) => task.id === id));
 }
 
-/** What the hub tells by itself needs no tick kept. What was ticked here and
- *  is done keeps its row, so that it can be unticked where it was. */
-function forgetSettled() {
-  for (const [id, { busy, done }] of ticks) {
-    const isOpen = isIn('today', id) || isIn('overdue', id);
-    if (!busy && (isOpen || !done)) ticks.delete(id);
-  }
-}
-
-/** Says of the whole page what is wrong. */
-function tell(error) {
+function sayOfAll(error) {
   const what = trouble(error);
   if (what === null) return;
   const rest = asOf
     ? `What you see is from ${clock(asOf)}.`
     : 'Your tasks lie on the hub, not in this browser; they are here again when it is.';
   view.showNotice(`${what} ${rest}`);
-  show();
 }
 
 /** More of a list. */
@@ -112,9 +101,9 @@ export async function showMore(name) {
 
 /** Adds what the box holds, due today. */
 export async function add() {
-  const title = parts.box.value.toWellFormed?.().trim() ?? parts.box.value.trim();
+  const words = parts.box.value;
+  const title = (words.toWellFormed?.() ?? words).trim();
   if (!title) return;
-  draft.type(title);
   draft.depart({ id: tasks.drawId(), title, due: dayOf() });
   parts.box.value = '';
   view.showAtBox('');
@@ -129,61 +118,45 @@ function send() {
 }
 
 async function sendAll() {
-  for (const task of [...draft.waiting()]) {
+  for (const task of draft.waiting()) {
+    const known = { ...task };
+    draft.mark(task);
     try {
-      const again = { ...task };
-      draft.mark(task);
-      await tasks.add(again);
-      draft.arrived(task);
-      writes += 1;
-      if (lists && !isIn('today', task.id)) lists.today.tasks.push(shown(task));
+      await tasks.add(known);
     } catch (error) {
       const what = trouble(error);
       if (draft.giveBack(task)) parts.box.value = draft.text();
-      if (what !== null) view.showAtBox(`Not saved. ${what} Your words are kept in the box.`);
+      if (what !== null) view.showAtBox(`Not saved. ${what} Your words are kept here.`);
       show();
       return false;
     }
+    writes += 1;
+    draft.arrived(task);
+    if (lists && !isIn('today', task.id)) lists.today.tasks.push(asTask(task));
   }
   show();
   return true;
 }
 
-function shown(task, pending = false) {
-  return { ...task, fields: { due: task.due }, done: false, pending };
+/** As the hub would list it. */
+function asTask({ id, title, due }) {
+  return { id, title, fields: { due } };
 }
 
 /** Ticks a task, or takes the tick away. */
-export async function tick(id, done) {
-  const list = NAMES.find((name) => isIn(name, id));
-  const known = ticks.get(id);
-  if (!list && !known) return;
-  const task = known?.task ?? lists[list].tasks.find((task) => task.id === id);
-  const entry = known ?? { list, task, sent: list === 'done' };
-  entry.done = done;
-  ticks.set(id, entry);
-  show();
-  // One at a time for each task: the last wish is the last to be written.
-  entry.busy ??= settle(id, entry).finally(() => {
-    entry.busy = null;
-  });
-  await entry.busy;
-}
-
-async function settle(id, entry) {
-  while (entry.sent !== entry.done) {
-    const wish = entry.done;
-    try {
-      await tasks.tick(id, wish);
-      entry.sent = wish;
+export function tick(id, done) {
+  const name = NAMES.find((name) => standing(name).some((task) => task.id === id));
+  const task = standing(name).find((task) => task.id === id);
+  return ticks.wish({ list: name, task }, done, {
+    changed() {
       writes += 1;
-    } catch (error) {
-      const what = trouble(error);
-      entry.done = entry.sent;
-      if (what !== null) view.showNotice(`Not ${wish ? 'ticked' : 'opened again'}: “${brief(entry.task.title)}”. ${what}`);
       show();
-    }
-  }
+    },
+    failed(error, { title }) {
+      const what = trouble(error);
+      if (what !== null) view.showNotice(`“${brief(title)}” is ${done ? 'still open' : 'still done'}. ${what}`);
+    },
+  });
 }
 
 function brief(title) {
@@ -191,40 +164,41 @@ function brief(title) {
   return letters.length > 40 ? `${letters.slice(0, 39).join('')}…` : title;
 }
 
-/** A list as it stands: the hub's, with this tab's ticks in their places. */
+/** A list as it stands: the hub's, with what this tab has done in its place. */
 function standing(name) {
-  const { tasks: told, more } = lists?.[name] ?? EMPTY;
-  const others = told.filter((task) => !ticks.has(task.id));
-  const mine = [...ticks.values()].filter((entry) => entry.list === name);
-  const all = [
-    ...others.map((task) => ({ ...task, done: name === 'done' })),
-    ...mine.map(({ task, done }) => ({ ...task, done })),
-    ...(name === 'today' ? draft.waiting().map((task) => shown(task, true)) : []),
-  ];
-  return { all: all.sort(inOrder), more };
+  const told = (lists?.[name].tasks ?? []).filter((task) => !ticks.has(task.id));
+  const coming = name === 'today' ? draft.waiting() : [];
+  return [
+    ...told.map((task) => ({ ...task, done: name === 'done' })),
+    ...ticks.of(name),
+    ...coming.map((task) => ({ ...asTask(task), done: false, pending: true })),
+  ].sort(inOrder);
 }
 
 /** The hub's own order. */
-function inOrder(a, b) {
-  const key = (task) => [tasks.due(task), task.title, task.id];
-  const [one, other] = [key(a), key(b)];
-  const at = one.findIndex((part, i) => part !== other[i]);
-  return at < 0 ? 0 : one[at] < other[at] ? -1 : 1;
+function inOrder(one, other) {
+  const keys = [tasks.due, (task) => task.title, (task) => task.id];
+  const key = keys.find((key) => key(one) !== key(other));
+  return key ? (key(one) < key(other) ? -1 : 1) : 0;
 }
 
 /** Puts it all on the page. */
 function show() {
+  if (parts.day.hidden) return;
   view.showHeading(heading());
-  const counts = NAMES.map((name) => {
-    const { all, more } = standing(name);
+  for (const name of NAMES) {
+    const all = standing(name);
     fill(parts[name], all, day);
-    const open = name === 'done' ? all.length : all.filter((task) => !task.done).length;
-    view.showSection(name, all.length, open, more);
-    return all.length;
-  });
+    const counted = name === 'done' ? all : all.filter((task) => !task.done);
+    view.showSection(name, all.length, counted.length, Boolean(lists?.[name].more));
+  }
   view.showAsOf(asOf ? `As of ${clock(asOf)}` : '');
-  const [today, overdue] = counts;
-  if (lists === null || today) view.showEmpty('');
-  else if (overdue) view.showEmpty('Nothing is due today.', 'What is left from before is below.');
-  else view.showEmpty('Nothing is due today.', 'Add something above, or leave it so.');
+  showWhetherEmpty();
+}
+
+function showWhetherEmpty() {
+  const isFree = lists !== null && parts.today.childElementCount === 0;
+  const isLate = parts.overdue.childElementCount > 0;
+  const text = isLate ? 'What is left from before is below.' : 'Add something above, or leave it so.';
+  view.showEmpty(isFree ? 'Nothing is due today.' : '', isFree ? text : '');
 }

@@ -11,7 +11,7 @@ const LONG = 280;
 const template = document.getElementById('row');
 const rows = new Map();
 
-/** Shows these tasks in this list, in this order. A task has beside its own
+/** Shows these tasks in this list, in this order. A task has also
  *  `done`, and `pending` while the hub does not have it. */
 export function fill(list, tasks, day) {
   const wanted = new Set(tasks.map((task) => task.id));

@@ -26,6 +26,7 @@ const SHELL = [
   '/storage.js',
   '/style.css',
   '/tasks.js',
+  '/ticks.js',
   '/view.js',
   '/web.js',
 ];

@@ -21,11 +21,12 @@ export const parts = {
 export function showGate({ title, why = '', can, where = '' }) {
   $('gate-title').textContent = title;
   $('gate-why').textContent = why;
-  $('gate-where').textContent = where && `You will be sent to ${where}.`;
+  $('gate-where').textContent = where && `Your hub asks ${where} who you are.`;
   parts.signIn.hidden = can !== 'sign-in';
   $('gate-again').hidden = can !== 'again';
   enter('gate');
   showWho(null);
+  say([title, why].filter(Boolean).join('. '));
 }
 
 /** The day. */
@@ -70,18 +71,21 @@ export function showEmpty(title, text = '') {
   $('empty-text').textContent = text;
 }
 
-/** One line above the day, with a button to try again; none for no text. */
+/** A line above the day, with a button to try again; none for no text. */
 export function showNotice(text) {
   $('notice').hidden = !text;
-  if ($('notice-text').textContent !== text) $('notice-text').textContent = text;
+  $('notice-text').textContent = text;
+  if (text) say(text);
 }
 
-/** One line below the box. */
+/** A line below the box. */
 export function showAtBox(text) {
   $('at-box').textContent = text;
+  if (text) say(text);
 }
 
-/** For those who listen rather than look. */
+/** For those who listen rather than look. What is hidden and then shown is
+ *  not read out by every screen reader, so all goes through this one line. */
 export function say(text) {
   $('said').textContent = text;
 }

@@ -145,7 +145,7 @@ async function run() {
     });
     await step('an answer that nobody asked for signs nobody in', async () => {
       await page.goto(`${hub}/?code=stolen&state=made-up`);
-      await page.getByText('did not begin in this tab').waitFor();
+      await page.locator('#gate-why').getByText('did not begin in this tab').waitFor();
     });
     await step('signs in', async () => {
       await signIn();
@@ -199,7 +199,7 @@ async function run() {
     isOffline = true;
     await box.fill(`only once ${mark}`);
     await box.press('Enter');
-    await page.getByText('Not saved.').waitFor();
+    await page.locator('#at-box').getByText('Not saved.').waitFor();
     assert.equal(await box.inputValue(), `only once ${mark}`);
     isOffline = false;
     await box.press('Enter');
@@ -213,14 +213,14 @@ async function run() {
     await offline(true);
     await box.fill(lost);
     await box.press('Enter');
-    await page.getByText('Not saved.').waitFor();
+    await page.locator('#at-box').getByText('Not saved.').waitFor();
     assert.equal(await box.inputValue(), lost);
     assert(await row(mark).first().isVisible());
   });
 
   await step('offline a reload shows the shell, the words, and no task', async () => {
     await page.reload();
-    await page.getByText('the hub cannot be reached').waitFor();
+    await page.locator('#notice').getByText('the hub cannot be reached').waitFor();
     assert.equal(await box.inputValue(), lost);
     assert.equal(await page.locator('.tasks li').count(), 0);
   });
