@@ -1,19 +1,16 @@
 // Starts the page and listens: to the person, to the network, to the clock.
 //
-// web ← config, provider ← session ← hub ← tasks ← ticks, draft ← board → list, view
+// web ← config, provider ← session ← hub ← tasks ← ticks, sending ← board → list, view
 
 import * as board from './board.js';
 import { readConfig } from './config.js';
-import { isUnsaved, drop, open, type } from './draft.js';
-import { Refused } from './hub.js';
-import { LoginRefused } from './provider.js';
+import { drop, isUnsaved, type } from './draft.js';
 import * as session from './session.js';
+import { NO_HUB, trouble } from './trouble.js';
 import * as view from './view.js';
-import { Unreachable } from './web.js';
 
 const EVERY_MS = 60_000;
 const SOONEST_MS = 5_000;
-const NO_HUB = 'Offline: the hub cannot be reached.';
 
 const { parts } = view;
 let config = null;
@@ -33,7 +30,7 @@ async function start(answer = null) {
     try {
       await session.finish(answer);
     } catch (error) {
-      return showDoor(trouble(error));
+      return showDoor(trouble(error, config.issuer));
     }
   }
   return session.who() ? enter(session.who()) : showDoor();
@@ -91,25 +88,12 @@ function look() {
   else if (!document.getElementById('gate-again').hidden) start();
 }
 
-/** What can be said of an error. */
-function trouble(error) {
-  if (error instanceof Unreachable && error.whose === 'hub') return NO_HUB;
-  if (error instanceof Unreachable) {
-    return `The login provider ${new URL(config.issuer).host} cannot be reached from here: it is down, or does not allow this page to ask (CORS).`;
-  }
-  if (error instanceof Refused && error.status === 403) {
-    return `The hub knows you, and lets you see nothing: ${error.message}.`;
-  }
-  if (error instanceof Refused) return `The hub refused: ${error.message}.`;
-  if (error instanceof LoginRefused || error instanceof session.LoginOver) return error.message;
-  throw error;
-}
-
-/** The same, within the day; null where it ends the day. */
+/** What can be said of an error within the day; null where the day is over. */
 function troubleInDay(error) {
-  const what = trouble(error);
+  const what = trouble(error, config.issuer);
   if (!(error instanceof session.LoginOver)) return what;
-  showDoor(what);
+  // An answer that comes after a sign-out is nobody's.
+  if (!parts.day.hidden) showDoor(what);
   return null;
 }
 
@@ -118,7 +102,7 @@ parts.signIn.addEventListener('click', async () => {
   try {
     await session.signIn();
   } catch (error) {
-    showDoor(trouble(error));
+    showDoor(trouble(error, config.issuer));
   } finally {
     view.leaving(false);
   }
@@ -129,7 +113,6 @@ parts.signOut.addEventListener('click', async () => {
   drop();
   const gone = session.signOut();
   showDoor(`You are signed out here. You may still be signed in at ${new URL(config.issuer).host}.`);
-  parts.signIn.focus();
   await gone;
 });
 

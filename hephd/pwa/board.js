@@ -5,6 +5,7 @@
 import { clock, dayOf, heading } from './dates.js';
 import * as draft from './draft.js';
 import { clear, fill } from './list.js';
+import { send } from './sending.js';
 import * as tasks from './tasks.js';
 import * as ticks from './ticks.js';
 import * as view from './view.js';
@@ -18,7 +19,6 @@ let lists = null;
 let asOf = null;
 let most = {};
 let loading = null;
-let sending = Promise.resolve();
 /** Counts what was written: a list from before is no longer true. */
 let writes = 0;
 let trouble = () => '';
@@ -53,13 +53,16 @@ export function load() {
 }
 
 async function reload() {
+  view.showWaiting(lists === null);
   try {
-    if (draft.waiting().length) await send();
+    if (draft.waiting().length) await sendWaiting();
     const now = dayOf();
     [lists, day, asOf] = [await ask(now), now, new Date()];
   } catch (error) {
     sayOfAll(error);
     return false;
+  } finally {
+    view.showWaiting(false);
   }
   ticks.forgetTold((id) => isIn('today', id) || isIn('overdue', id));
   if (draft.settle((id) => NAMES.some((name) => isIn(name, id)))) {
@@ -94,9 +97,12 @@ function sayOfAll(error) {
 
 /** More of a list. */
 export async function showMore(name) {
+  const had = parts[name].childElementCount;
   most[name] += tasks.PAGE;
   await loading;
   await load();
+  // The button may be gone; whoever goes on by keyboard goes on from here.
+  parts[name].children[had]?.querySelector('.tick').focus();
 }
 
 /** Adds what the box holds, due today. */
@@ -108,34 +114,24 @@ export async function add() {
   parts.box.value = '';
   view.showAtBox('');
   show();
-  if (await send()) view.say(`Added: ${title}`);
+  if (await sendWaiting()) view.say(`Added: ${title}`);
 }
 
-/** Sends what is on its way, one after the other; true if all arrived. */
-function send() {
-  sending = sending.then(sendAll);
-  return sending;
-}
-
-async function sendAll() {
-  for (const task of draft.waiting()) {
-    const known = { ...task };
-    draft.mark(task);
-    try {
-      await tasks.add(known);
-    } catch (error) {
+/** Sends what is on its way; true if all arrived. */
+async function sendWaiting() {
+  const all = await send({
+    arrived(task) {
+      writes += 1;
+      if (lists && !isIn('today', task.id)) lists.today.tasks.push(asTask(task));
+    },
+    failed(error) {
+      parts.box.value = draft.text();
       const what = trouble(error);
-      if (draft.giveBack(task)) parts.box.value = draft.text();
       if (what !== null) view.showAtBox(`Not saved. ${what} Your words are kept here.`);
-      show();
-      return false;
-    }
-    writes += 1;
-    draft.arrived(task);
-    if (lists && !isIn('today', task.id)) lists.today.tasks.push(asTask(task));
-  }
+    },
+  });
   show();
-  return true;
+  return all;
 }
 
 /** As the hub would list it. */
@@ -172,14 +168,7 @@ function standing(name) {
     ...told.map((task) => ({ ...task, done: name === 'done' })),
     ...ticks.of(name),
     ...coming.map((task) => ({ ...asTask(task), done: false, pending: true })),
-  ].sort(inOrder);
-}
-
-/** The hub's own order. */
-function inOrder(one, other) {
-  const keys = [tasks.due, (task) => task.title, (task) => task.id];
-  const key = keys.find((key) => key(one) !== key(other));
-  return key ? (key(one) < key(other) ? -1 : 1) : 0;
+  ].sort(tasks.inOrder);
 }
 
 /** Puts it all on the page. */

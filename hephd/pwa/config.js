@@ -7,11 +7,12 @@ import { read, write } from './storage.js';
 import { ask, Unreachable } from './web.js';
 
 const KEY = 'heph.config';
+const DEADLINE_MS = 4_000;
 
 /** `{issuer, client_id, live}`; null where no hub has ever answered here. */
 export async function readConfig() {
   try {
-    const { status, body } = await ask('hub', '/config');
+    const { status, body } = await ask('hub', '/config', { deadline: DEADLINE_MS });
     if (status !== 200 || !body?.protocol) throw new Unreachable('hub', `status ${status}`);
     const config = { issuer: body.issuer, client_id: body.client_id };
     write('localStorage', KEY, config);

@@ -55,10 +55,10 @@ export function arrived({ id }) {
 /** It did not arrive, as far as anybody knows: its words go back into the
  *  box. If that holds other words by now, it stays on its way. */
 export function giveBack(task) {
-  if (held.text.trim()) return false;
+  const isHere = held.waiting.some(({ id }) => id === task.id);
+  if (!isHere || held.text.trim()) return;
   arrived(task);
   save({ text: task.title, returned: { id: task.id, title: task.title } });
-  return true;
 }
 
 /** What came back had arrived after all: the box need not hold it. */

@@ -23,11 +23,9 @@ export async function call(method, params) {
     const { code, hint } = body.error.data ?? {};
     throw new Refused([message, hint].filter(Boolean).join(': '), code, status);
   }
-  if (status === 403) {
-    throw new Refused(message || 'this login owns nothing here', body?.error?.code, status);
-  }
-  // 408, 429, 5xx: later it may go. Anything else is no hub that answers.
-  throw new Unreachable('hub', message || `status ${status}`);
+  if (message) throw new Refused(message, body.error.code, status);
+  // A proxy, a captive portal, whatever: no hub speaks so.
+  throw new Unreachable('hub', `status ${status}`);
 }
 
 async function send(request) {

@@ -4,7 +4,7 @@
 
 import { ask, Unreachable } from './web.js';
 
-const SCOPE = 'openid offline_access email profile';
+const SCOPES = ['openid', 'offline_access', 'email', 'profile'];
 
 /** The provider answered, and the answer is no. The message is for people. */
 export class LoginRefused extends Error {}
@@ -39,20 +39,22 @@ export async function prepare(config) {
   const provider = await discover(config.issuer);
   const [state, nonce, verifier] = [draw(), draw(), draw()];
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier));
+  const offered = provider.scopes_supported ?? SCOPES;
+  const scopes = SCOPES.filter((scope) => offered.includes(scope));
   const url = new URL(provider.authorization_endpoint);
   const query = {
     client_id: config.client_id,
     redirect_uri: here(),
     response_type: 'code',
-    scope: SCOPE,
-    // OpenID Core 11: without consent offline_access may be ignored, and
-    // then the login ends with its first token.
-    prompt: 'consent',
+    scope: scopes.join(' '),
     state,
     nonce,
     code_challenge: base64url(new Uint8Array(digest)),
     code_challenge_method: 'S256',
   };
+  // OpenID Core 11: without consent offline_access may be ignored, and then
+  // the login ends with its first token.
+  if (scopes.includes('offline_access')) query.prompt = 'consent';
   Object.entries(query).forEach(([name, value]) => url.searchParams.set(name, value));
   return { url: url.href, pending: { state, nonce, verifier, issuer: config.issuer } };
 }

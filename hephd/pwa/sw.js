@@ -22,11 +22,13 @@ const SHELL = [
   '/list.js',
   '/manifest.webmanifest',
   '/provider.js',
+  '/sending.js',
   '/session.js',
   '/storage.js',
   '/style.css',
   '/tasks.js',
   '/ticks.js',
+  '/trouble.js',
   '/view.js',
   '/web.js',
 ];

@@ -11,6 +11,12 @@ export function due(task) {
   return typeof task.fields.due === 'string' ? task.fields.due : '';
 }
 
+/** The hub's own order of tasks by their day. */
+export function inOrder(one, other) {
+  const key = [due, ({ title }) => title, ({ id }) => id].find((key) => key(one) !== key(other));
+  return key ? (key(one) < key(other) ? -1 : 1) : 0;
+}
+
 /** The three lists of a day, each `{tasks, more}`: at most `most[list]` long. */
 export async function load(day, most) {
   // The list goes along the hub's index by due day, and a cursor is a place in

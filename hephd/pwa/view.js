@@ -19,14 +19,17 @@ export const parts = {
 /** The door: a title, a line that says why, and what can be done about it:
  *  "sign-in", "again" or nothing. */
 export function showGate({ title, why = '', can, where = '' }) {
+  const wasInside = !parts.day.hidden;
   $('gate-title').textContent = title;
   $('gate-why').textContent = why;
   $('gate-where').textContent = where && `Your hub asks ${where} who you are.`;
   parts.signIn.hidden = can !== 'sign-in';
   $('gate-again').hidden = can !== 'again';
   enter('gate');
+  showWaiting(false);
   showWho(null);
   say([title, why].filter(Boolean).join('. '));
+  if (wasInside) $('gate-title').focus();
 }
 
 /** The day. */
@@ -64,6 +67,11 @@ export function showSection(name, rows, count, more) {
   $(`${name}-more`).hidden = !more;
 }
 
+/** Nothing has been heard from the hub yet. */
+export function showWaiting(isWaiting) {
+  $('waiting').hidden = !isWaiting;
+}
+
 /** What there is instead of tasks; nothing while there are some. */
 export function showEmpty(title, text = '') {
   $('empty').hidden = !title;
@@ -87,7 +95,8 @@ export function showAtBox(text) {
 /** For those who listen rather than look. What is hidden and then shown is
  *  not read out by every screen reader, so all goes through this one line. */
 export function say(text) {
-  $('said').textContent = text;
+  // Some read the same words again when they are set again.
+  if ($('said').textContent !== text) $('said').textContent = text;
 }
 
 /** When the lists are from. */

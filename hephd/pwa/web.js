@@ -13,11 +13,11 @@ export class Unreachable extends Error {
 }
 
 /** The answer: its status, and its body where that is JSON (else null). */
-export async function ask(whose, url, options = {}) {
+export async function ask(whose, url, { deadline = DEADLINE_MS, ...options } = {}) {
   try {
     const response = await fetch(url, {
       cache: 'no-store',
-      signal: AbortSignal.timeout(DEADLINE_MS),
+      signal: AbortSignal.timeout(deadline),
       ...options,
     });
     return { status: response.status, body: read(await response.text()) };

@@ -25,6 +25,7 @@ const mark = Date.now().toString(36);
 const steps = [];
 const wrong = [];
 const tokens = new Set();
+let renewals = 0;
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -33,7 +34,7 @@ const browser = await chromium.launch({
 const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
 context.setDefaultTimeout(15_000);
 const page = await context.newPage();
-let isOffline = false;
+let failsOnPurpose = false;
 
 page.on('dialog', (dialog) => {
   wrong.push(`a dialog opened: ${dialog.message()}`);
@@ -42,13 +43,16 @@ page.on('dialog', (dialog) => {
 page.on('pageerror', (error) => wrong.push(`an error nobody caught: ${error.message}`));
 page.on('console', (message) => {
   const isOurs = message.location().url.startsWith(hub) || page.url().startsWith(hub);
-  const isNetwork = isOffline && message.text().startsWith('Failed to load resource');
+  const isNetwork = failsOnPurpose && message.text().startsWith('Failed to load resource');
   if (isOurs && message.type() === 'error' && !isNetwork) wrong.push(`console: ${message.text()}`);
 });
 await page.exposeFunction('tellWrong', (what) => wrong.push(what));
 await page.addInitScript(() => {
   const tell = (event) => window.tellWrong(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
   document.addEventListener('securitypolicyviolation', tell);
+});
+page.on('request', (request) => {
+  if (/grant_type=refresh_token/.test(request.postData() ?? '')) renewals += 1;
 });
 page.on('response', async (response) => {
   if (response.request().method() !== 'POST' || !response.ok()) return;
@@ -115,7 +119,7 @@ async function signIn() {
 }
 
 async function offline(is) {
-  isOffline = is;
+  failsOnPurpose = is;
   await context.setOffline(is);
 }
 
@@ -129,6 +133,9 @@ async function run() {
     const apart = new Set(['README.md', 'sw.js', 'icon-180.png']);
     const files = readdirSync(app).filter((name) => !apart.has(name));
     assert.deepEqual(shell.sort(), files.sort());
+    const page = readFileSync(new URL('index.html', app), 'utf8');
+    const modules = files.filter((name) => name.endsWith('.js'));
+    assert.deepEqual(modules.filter((name) => !page.includes(`"/${name}"`)), []);
   });
 
   await step('opens', async () => {
@@ -196,12 +203,12 @@ async function run() {
 
   await step('a lost answer makes no second task', async () => {
     await page.route('**/rpc', loseWrite, { times: 1 });
-    isOffline = true;
+    failsOnPurpose = true;
     await box.fill(`only once ${mark}`);
     await box.press('Enter');
     await page.locator('#at-box').getByText('Not saved.').waitFor();
     assert.equal(await box.inputValue(), `only once ${mark}`);
-    isOffline = false;
+    failsOnPurpose = false;
     await box.press('Enter');
     await page.locator('.is-pending').waitFor({ state: 'detached' });
     await page.reload();
@@ -242,6 +249,39 @@ async function run() {
   });
 
   if (login) {
+    await step('a token near its end is renewed once, whoever asks', async () => {
+      await page.evaluate(() => {
+        const session = JSON.parse(sessionStorage.getItem('heph.session'));
+        sessionStorage.setItem('heph.session', JSON.stringify({ ...session, renew_at: 0 }));
+      });
+      const before = renewals;
+      await page.reload();
+      await page.locator('#done li').first().waitFor();
+      assert.equal(renewals - before, 1);
+    });
+    await step('a 401 costs one renewal and nothing else', async () => {
+      const before = renewals;
+      await page.route('**/rpc', (route) => route.fulfill({ status: 401, json: {} }), { times: 3 });
+      failsOnPurpose = true;
+      await page.reload();
+      await page.locator('#done li').first().waitFor();
+      failsOnPurpose = false;
+      assert.equal(renewals - before, 1);
+      await page.unroute('**/rpc');
+    });
+    await step('a login that the hub refuses ends, and the words survive the next', async () => {
+      await box.fill(`kept through a sign-in ${mark}`);
+      await page.route('**/rpc', (route) => route.fulfill({ status: 401, json: {} }));
+      failsOnPurpose = true;
+      await box.press('Enter');
+      await page.locator('#gate-why').getByText('does not accept this login').waitFor();
+      failsOnPurpose = false;
+      assert.equal(await page.locator('.tasks li').count(), 0);
+      await page.unroute('**/rpc');
+      await signIn();
+      assert.equal(await box.inputValue(), `kept through a sign-in ${mark}`);
+      await box.fill('');
+    });
     await step('signs out, asks before it drops words, and leaves nothing', async () => {
       await box.fill('half a thought');
       await page.getByRole('button', { name: 'Sign out' }).click();
