@@ -55,7 +55,8 @@ export function load() {
 async function reload() {
   view.showWaiting(lists === null);
   try {
-    if (draft.waiting().length) await sendWaiting();
+    // Whichever ends first, the other takes note of it.
+    if (draft.waiting().length) sendWaiting();
     const now = dayOf();
     [lists, day, asOf] = [await ask(now), now, new Date()];
   } catch (error) {
@@ -130,6 +131,7 @@ async function sendWaiting() {
       if (what !== null) view.showAtBox(`Not saved. ${what} Your words are kept here.`);
     },
   });
+  if (all) view.showAtBox('');
   show();
   return all;
 }

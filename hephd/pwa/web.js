@@ -1,7 +1,7 @@
 // One request and its answer, with a deadline. Knows neither the hub nor the
 // login provider; tells "nobody answered" (Unreachable) from every answer.
 
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 10_000;
 
 /** Nobody answered, or what answered is not who was asked. */
 export class Unreachable extends Error {
