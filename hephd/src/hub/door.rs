@@ -197,17 +197,14 @@ async fn claim(subject: &Subject, replica: &Replica) -> Result<Option<OwnerId>> 
     }
 }
 
-/// The token of a request. The scheme's case does not matter (RFC 9110, 11.1).
+/// The token of a request; none where it tries to show none. The scheme's case
+/// does not matter (RFC 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> Result<&str, Stopped> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else { return Err(Stopped::NoToken) };
-    let not = |why: &str| Stopped::Refused(Refused::NotAToken(why.to_owned()));
-    let text = value.to_str().map_err(|_| not("the header is not text"))?;
-    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(not("the header's scheme is not Bearer"));
-    }
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or(Stopped::NoToken)?;
     let token = token.trim_matches(' ');
-    if token.is_empty() { Err(not("there is nothing after Bearer")) } else { Ok(token) }
+    let shown = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
+    shown.then_some(token).ok_or(Stopped::NoToken)
 }
 
 /// What keeps a request out: the one who asks, or the hub itself.

@@ -116,7 +116,8 @@ pub fn verify(
     now_secs: u64,
 ) -> Result<Verified, Refused> {
     super::crypto::install();
-    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation(header.alg, rules));
+    let decoded =
+        jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation(header.alg, rules));
     let claims = decoded.map_err(|error| refused(error.kind()))?.claims;
     let expires = check_time(&claims, now_secs)?;
     let typed = is_typed(header);
@@ -155,7 +156,7 @@ fn refused(error: &ErrorKind) -> Refused {
             Refused::NotAToken(format!("its claims: {}", bare(&error.to_string())))
         }
         ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
-            Refused::NotAToken("its claims cannot be read".to_owned())
+            Refused::NotAToken("a part of it cannot be read".to_owned())
         }
         other => Refused::NotAToken(format!("{other:?}")),
     }

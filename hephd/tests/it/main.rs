@@ -18,6 +18,7 @@
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`mint`]: an issuer in this process; [`tokens`]: what it should not have
 //!   signed; [`door`]: who comes in with what it has
+//! - [`half_configured`]: a hub whose flags say half of who may come in
 //! - [`disturbed`]: real processes, killed, cut off and starved
 //!
 //! A test that draws at random prints its seed when it fails; `HEPH_SEED=n`
@@ -51,6 +52,7 @@ mod disturbed;
 mod door;
 mod ends;
 mod fuzz_corpus;
+mod half_configured;
 mod held;
 mod lent;
 mod long_cursor;
