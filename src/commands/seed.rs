@@ -13,7 +13,7 @@ use std::{
 use hephd::{
     error::{Code, Error, Result},
     id::OwnerId,
-    report::{self, Report, Style},
+    report::{self, Report, Style, Warning},
     store::{
         Birth, Store, file,
         seed::{self, Look, Progress, Receipt, SeededFrom},
@@ -34,6 +34,9 @@ pub struct Args {
     /// Make an empty store with this owner instead
     #[arg(long, value_name = "ID", conflicts_with = "from")]
     pub owner_id: Option<String>,
+    /// Bind the owner to this subject before anybody can claim the hub
+    #[arg(long, value_name = "SUB", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub owner_sub: Option<String>,
     /// The hub's store, which must not exist yet
     #[arg(long, value_name = "DB")]
     pub to: PathBuf,
@@ -61,7 +64,7 @@ fn seed_from(
     host: &Host,
 ) -> Result<Report> {
     if let Look::AlreadySeeded(before) = seed::look(from, &args.to)? {
-        return Ok(already(args, &before));
+        return already(args, &before, host);
     }
     if how.check {
         let data = json!({ "from": from, "to": args.to });
@@ -75,8 +78,8 @@ fn seed_from(
     }
     let last_word = give_way_to_signals(host, &args.to, style);
     let bars = Bars::new(style);
-    let (clock, entropy) = (&host.machine.clock, &host.machine.entropy);
-    let made = seed::seed(from, &args.to, clock, entropy, &|progress| bars.show(&progress));
+    let wish = seed::Wish { from, to: &args.to, owner_sub: args.owner_sub.as_deref() };
+    let made = seed::seed(&wish, &host.machine, &|progress| bars.show(&progress));
     bars.clear();
     if last_word.swap(true, Ordering::SeqCst) {
         loop {
@@ -109,10 +112,28 @@ fn give_way_to_signals(host: &Host, to: &std::path::Path, style: Style) -> Arc<A
     last_word
 }
 
-fn already(args: &Args, before: &SeededFrom) -> Report {
+fn already(args: &Args, before: &SeededFrom, host: &Host) -> Result<Report> {
     let data = json!({ "to": args.to, "seeded_from": before });
-    Report::new("already_seeded", false, data)
-        .line(format!("✓ already seeded from this device at {}; nothing to do", before.at))
+    let mut report = Report::new("already_seeded", false, data)
+        .line(format!("✓ already seeded from this device at {}; nothing to do", before.at));
+    report.warnings.extend(not_bound(args, host)?);
+    Ok(report)
+}
+
+/// A store that is there already is not changed, so that a subject that it
+/// does not know of is told.
+fn not_bound(args: &Args, host: &Host) -> Result<Option<Warning>> {
+    let Some(sub) = &args.owner_sub else { return Ok(None) };
+    let store = Store::open_reader(&args.to, &host.machine)?;
+    let owner = store.owner()?;
+    let bound = owner.map_or(Ok(Vec::new()), |owner| store.subjects_of(&owner))?;
+    let known = store.promised()?.as_ref() == Some(sub) || bound.iter().any(|b| b.sub == *sub);
+    let message = format!(
+        "{} was made without --owner-sub {sub}: give that to its hub, \
+         heph-ops install-service --role hub --owner-sub {sub}",
+        args.to.display()
+    );
+    Ok((!known).then(|| Warning::new("owner_sub_not_bound", message)))
 }
 
 fn seeded(args: &Args, receipt: &Receipt) -> Report {
@@ -121,7 +142,9 @@ fn seeded(args: &Args, receipt: &Receipt) -> Report {
     // All of them: a seed with a difference elsewhere is refused.
     let equal = receipt.tables.iter().filter(|table| table.equal).count();
     let old = receipt.old_origin.as_deref().unwrap_or("none");
-    report
+    let bound = args.owner_sub.as_ref();
+    let bound = bound.map(|sub| format!("  bound to  {sub}, at the provider that its hub is told"));
+    let report = report
         .line(format!(
             "✓ seeded {} ({}, {:.1} s)",
             args.to.display(),
@@ -129,7 +152,8 @@ fn seeded(args: &Args, receipt: &Receipt) -> Report {
             receipt.seconds
         ))
         .line(format!("  owner     {} (the device's, unchanged)", receipt.owner_id))
-        .line(format!("  origin    {old} → {} (the hub writes under its own)", receipt.new_origin))
+        .line(format!("  origin    {old} → {} (the hub writes under its own)", receipt.new_origin));
+    (bound.into_iter().fold(report, Report::line))
         .line(format!(
             "  equal     {equal} tables, row by row; only meta differs: {}",
             receipt.meta_changed.join(", ")
@@ -146,8 +170,12 @@ fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> 
     if args.to.exists() {
         let has = Store::open_reader(&args.to, &host.machine)?.owner()?;
         return match has {
-            Some(has) if has == owner => Ok(Report::new("already_seeded", false, data)
-                .line("✓ the store has this owner already; nothing to do")),
+            Some(has) if has == owner => {
+                let mut report = Report::new("already_seeded", false, data)
+                    .line("✓ the store has this owner already; nothing to do");
+                report.warnings.extend(not_bound(args, host)?);
+                Ok(report)
+            }
             has => Err(other_owner(args, has.as_ref())),
         };
     }
@@ -157,7 +185,11 @@ fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> 
         return Ok(report.line(format!("  would make an empty store at {}", args.to.display())));
     }
     file::make_private_folder(file::folder(&args.to))?;
-    Store::create(&args.to, &Birth::Owned(owner), &host.machine.entropy)?;
+    let birth = match &args.owner_sub {
+        Some(sub) => Birth::Promised(owner, sub.clone()),
+        None => Birth::Owned(owner),
+    };
+    Store::create(&args.to, &birth, &host.machine.entropy)?;
     Ok(report.line(format!("✓ made an empty store at {}", args.to.display())))
 }
 

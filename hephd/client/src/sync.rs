@@ -4,7 +4,7 @@ use hephd::{
     clock::{Clock, ago, span},
     error::Result,
     report::{Report, Warning},
-    rpc::status::SyncStatus,
+    rpc::status::{Access, SyncStatus},
 };
 use serde_json::json;
 
@@ -123,6 +123,8 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
         let message = format!("the last sync failed: {}; last good one: {since}", error.message);
         warnings.push(Warning::new(&clean(&error.code), clean(&message)));
     }
+    let access = status.access.as_ref().and_then(Access::warning);
+    warnings.extend(access.map(|(code, message)| Warning::new(code, message)));
     if let Some(message) = clock_is_off(status) {
         warnings.push(Warning::new("clock_off", message));
     }

@@ -77,6 +77,8 @@ pub struct Store {
 pub enum Birth {
     /// With this owner.
     Owned(OwnerId),
+    /// With this owner, who is bound to a `sub` once an issuer is known.
+    Promised(OwnerId, String),
     /// With an owner of its own, drawn now.
     Minting,
     /// Without one: it adopts its hub's at the first authorised exchange.
@@ -286,7 +288,7 @@ impl Store {
 fn lay_out(conn: &Connection, birth: &Birth, entropy: &Entropy) -> Result<()> {
     schema::create(conn)?;
     let owner = match birth {
-        Birth::Owned(owner) => Some(owner.clone()),
+        Birth::Owned(owner) | Birth::Promised(owner, _) => Some(owner.clone()),
         Birth::Minting => Some(OwnerId::draw(entropy)),
         Birth::Joining => None,
     };
@@ -295,6 +297,10 @@ fn lay_out(conn: &Connection, birth: &Birth, entropy: &Entropy) -> Result<()> {
     put.execute(["origin", Origin::draw(entropy).as_str()])?;
     if let Some(owner) = owner {
         put.execute(["owner_id", owner.as_str()])?;
+    }
+    if let Birth::Promised(_, sub) = birth {
+        let (key, sub) = subjects::promise(sub);
+        put.execute([key, sub])?;
     }
     Ok(())
 }

@@ -57,9 +57,9 @@ use self::{
     target::Standing,
 };
 use crate::{
-    clock::{Clock, Entropy},
     error::{Code, Error, Result, file},
     id::OwnerId,
+    machine::Machine,
     report::Warning,
     store::file::{Nursery, StoreLock, beside, folder, identity},
 };
@@ -139,19 +139,29 @@ pub fn look(from: &Path, to: &Path) -> Result<Look> {
     }
 }
 
+/// What is to be made of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The device's store.
+    pub from: &'a Path,
+    /// The hub's.
+    pub to: &'a Path,
+    /// Whom its owner is bound to, at the issuer that its hub will be told.
+    pub owner_sub: Option<&'a str>,
+}
+
 /// Makes a store of a device's store. See the steps above.
 ///
 /// # Errors
 /// As [`look`]; `store_corrupt`, `no_space`. Whatever it is, the target is as
 /// it was, and so is the source.
 pub fn seed(
-    from: &Path,
-    to: &Path,
-    clock: &Clock,
-    entropy: &Entropy,
+    wish: &Wish<'_>,
+    machine: &Machine,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Receipt> {
-    let (from, to) = (full(from), full(to));
+    let (from, to) = (full(wish.from), full(wish.to));
+    let entropy = &machine.entropy;
     check_ground(&to)?;
     let mut folders = Folders::make(folder(&to))?;
     let nursery = Nursery::enter(&to, entropy).inspect_err(|error| {
@@ -162,7 +172,8 @@ pub fn seed(
     if let Look::AlreadySeeded(_) = look(&from, &to)? {
         return Err(target::occupied(&to, "it was seeded from there a moment ago"));
     }
-    let receipt = stage(&from, &to, &nursery, (clock, entropy), progress)?;
+    let full = Wish { from: &from, to: &to, ..*wish };
+    let receipt = stage(&full, &nursery, machine, progress)?;
     folders.sync()?;
     publish(nursery, &to, &receipt)?;
     folders.keep();
@@ -171,12 +182,12 @@ pub fn seed(
 
 /// Steps 3 to 6: a proved copy under its staging name, and nothing open.
 fn stage(
-    from: &Path,
-    to: &Path,
+    &Wish { from, to, owner_sub }: &Wish<'_>,
     nursery: &Nursery,
-    (clock, entropy): (&Clock, &Entropy),
+    machine: &Machine,
     progress: Listener<'_>,
 ) -> Result<Receipt> {
+    let clock = &machine.clock;
     let (started, staging) = (clock.now_ms(), nursery.staging());
     let real = real_file(from)?;
     let source = Reader::open_source(&real, &beside(staging, "-source"))?;
@@ -185,7 +196,7 @@ fn stage(
     check_space(to, judged.bytes)?;
     nursery.create()?;
     let mut copied = copy(conn, staging, judged.bytes, progress)?;
-    let fresh = Fresh::draw(name_of(from), &judged, clock, entropy);
+    let fresh = Fresh::draw(name_of(from), &judged, owner_sub, machine);
     make_own(&mut copied, &fresh, from)?;
     let proved = prove_both(conn, from, &mut copied, staging, progress)?;
     let mut receipt = Receipt::of(&proved, &fresh, &copied, to);

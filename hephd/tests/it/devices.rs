@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use hephd::{
-    clock::{Clock, Entropy, rfc3339},
+    clock::{Clock, rfc3339},
     devices::{Devices, keep},
     id::{EntityId, Origin},
     machine::Machine,
@@ -121,7 +121,8 @@ fn what_a_hub_remembers_outlives_it_and_no_seed_takes_it_along() {
     let conn = Connection::open(&from).unwrap();
     conn.execute("DELETE FROM meta WHERE key = 'role'", []).unwrap();
     drop(conn);
-    seed::seed(&from, &to, &Clock::System, &Entropy::System, &|_| ()).unwrap();
+    let wish = seed::Wish { from: &from, to: &to, owner_sub: None };
+    seed::seed(&wish, &Machine::this(), &|_| ()).unwrap();
     assert_eq!([&from, &to].map(|db| keys_with(db, &origin)), [1, 0]);
 }
 

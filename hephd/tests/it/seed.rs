@@ -20,16 +20,24 @@ use std::{
 };
 
 use hephd::{
-    clock::{Clock, Entropy},
     error::{Code, Error},
     id::hex,
-    store::seed::{Look, Receipt, look, receipt_path, seed},
+    machine::Machine,
+    store::seed::{Look, Progress, Receipt, Wish, look, receipt_path, seed},
 };
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const OWNER: &str = "erich@example.org";
+
+fn seed_from(
+    from: &Path,
+    to: &Path,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Receipt, Error> {
+    seed(&Wish { from, to, owner_sub: None }, &Machine::this(), progress)
+}
 
 /// Two machines in one folder: a laptop, and a server that has nothing yet.
 struct Lab {
@@ -65,7 +73,7 @@ impl Lab {
     }
 
     fn seed(&self) -> Result<Receipt, Error> {
-        seed(&self.source(), &self.target(), &Clock::System, &Entropy::System, &|_| ())
+        seed_from(&self.source(), &self.target(), &|_| ())
     }
 
     /// Seeds, and sees that it is refused and that nothing came of it.
@@ -310,7 +318,7 @@ fn two_seeds_never_share_an_origin() {
     let lab = Lab::with_store();
     let other = lab.dir.path().join("other/heph.db");
     let first = lab.seed().unwrap();
-    let second = seed(&lab.source(), &other, &Clock::System, &Entropy::System, &|_| ()).unwrap();
+    let second = seed_from(&lab.source(), &other, &|_| ()).unwrap();
     assert_ne!(first.new_origin, second.new_origin);
     assert_eq!(dump(&lab.target()), dump(&other));
 }
@@ -324,7 +332,7 @@ fn odd_names_are_names() {
         drop(foreign_store(&lab.source(), "DELETE"));
         fs::rename(lab.source(), &from).unwrap();
         let to = lab.dir.path().join("server").join(OsStr::from_bytes(name));
-        seed(&from, &to, &Clock::System, &Entropy::System, &|_| ()).unwrap();
+        seed_from(&from, &to, &|_| ()).unwrap();
         assert!(to.exists() && receipt_path(&to).exists());
         assert!(matches!(look(&from, &to).unwrap(), Look::AlreadySeeded(_)));
     }
@@ -342,4 +350,20 @@ fn one_source_has_one_name_whichever_way_it_is_reached() {
         assert!(matches!(look(&path, &lab.target()).unwrap(), Look::AlreadySeeded(_)));
     }
     assert_eq!(look(&real.join("other.db"), &lab.target()).unwrap_err().code, Code::SourceNotFound);
+}
+
+/// Whom the owner is bound to travels with the seed, and nothing else changes.
+#[test]
+fn a_seed_can_carry_whom_the_owner_is_bound_to() {
+    let lab = Lab::with_store();
+    let (from, to) = (lab.source(), lab.target());
+    let wish = Wish { from: &from, to: &to, owner_sub: Some("ann") };
+    let receipt = seed(&wish, &Machine::this(), &|_| ()).unwrap();
+    assert!(receipt.meta_changed.iter().any(|key| key == "hub_owner_sub"), "{receipt:?}");
+    let read = |db: &Path| {
+        let conn = Connection::open(db).unwrap();
+        let find = "SELECT count(*) FROM meta WHERE key = 'hub_owner_sub' AND value = 'ann'";
+        conn.query_row(find, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((read(&from), read(&to)), (0, 1));
 }

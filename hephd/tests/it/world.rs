@@ -88,7 +88,7 @@ impl Peer {
         let store = BLANK.with(|blank| Lent::copy_of(blank, &machine));
         store.set_meta("origin", Origin::draw(&machine.entropy).as_str()).unwrap();
         match birth {
-            Birth::Owned(owner) => store.adopt(owner).unwrap(),
+            Birth::Owned(owner) | Birth::Promised(owner, _) => store.adopt(owner).unwrap(),
             Birth::Minting => store.adopt(&OwnerId::draw(&machine.entropy)).unwrap(),
             Birth::Joining => {}
         }

@@ -6,7 +6,8 @@ use hephd::{
     error::Result,
     op::Heads,
     record::Role,
-    rpc::status::SyncStatus,
+    report::Warning,
+    rpc::status::{Access, SyncStatus},
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -132,6 +133,12 @@ impl Seen {
         ]
     }
 
+    /// What a person should know of a service that is well.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let (code, text) = self.answers.sync.as_ref()?.access.as_ref()?.warning()?;
+        Some(Warning::new(code, format!("{}: {text}", self.service.label())))
+    }
+
     /// What stands below the row: where it is, how it syncs, what is wrong.
     pub(super) fn lines(&self, host: &Host) -> Vec<String> {
         let config = &self.service.config;
@@ -162,7 +169,13 @@ impl Seen {
         let held = format!("{ops} ops from {devices} · {}", digest(sync));
         let Some(url) = &sync.hub_url else {
             let owner = sync.owner_id.as_deref().unwrap_or("none yet");
-            return vec![format!("  → {held} · owner {owner:.8}")];
+            let bound = match &sync.access {
+                Some(Access { issuer: Some(_), claimed: true, .. }) => ", bound",
+                Some(Access { issuer: Some(_), .. }) => ", unclaimed",
+                Some(_) => ", no login needed",
+                None => "",
+            };
+            return vec![format!("  → {held} · owner {owner:.8}{bound}")];
         };
         let last = sync.last_success.as_deref().map_or_else(
             || "no sync yet".to_owned(),

@@ -20,10 +20,11 @@ use super::{
     source::{calm, reading, stranger},
 };
 use crate::{
-    clock::{Clock, Entropy, rfc3339},
+    clock::rfc3339,
     error::{Code, Error, Result},
     id::{Origin, draw_hex},
-    store::proof::digest_of,
+    machine::Machine,
+    store::{proof::digest_of, subjects::promise},
 };
 
 /// Who wants to hear how far it is.
@@ -87,13 +88,24 @@ pub(super) struct Fresh {
     pub(super) mark: SeededFrom,
     pub(super) origin: Origin,
     pub(super) epoch: String,
+    pub(super) owner_sub: Option<String>,
 }
 
 impl Fresh {
-    pub(super) fn draw(source: String, judged: &Judged, clock: &Clock, entropy: &Entropy) -> Self {
+    pub(super) fn draw(
+        source: String,
+        judged: &Judged,
+        owner_sub: Option<&str>,
+        Machine { clock, entropy, .. }: &Machine,
+    ) -> Self {
         let (owner, origin) = (judged.owner.clone(), judged.origin.clone());
         let mark = SeededFrom { source, owner, origin, at: rfc3339(clock.now_ms()) };
-        Self { mark, origin: Origin::draw(entropy), epoch: draw_hex::<8>(entropy) }
+        Self {
+            mark,
+            origin: Origin::draw(entropy),
+            epoch: draw_hex::<8>(entropy),
+            owner_sub: owner_sub.map(str::to_owned),
+        }
     }
 }
 
@@ -101,7 +113,9 @@ impl Fresh {
 /// what is the copy's own.
 pub(super) fn make_own(copy: &mut Connection, fresh: &Fresh, from: &Path) -> Result<()> {
     let mark = serde_json::to_string(&fresh.mark).map_err(Error::internal)?;
-    let own = [("origin", fresh.origin.as_str()), ("epoch", &fresh.epoch), ("seeded_from", &mark)];
+    let mut own =
+        vec![("origin", fresh.origin.as_str()), ("epoch", &fresh.epoch), ("seeded_from", &mark)];
+    own.extend(fresh.owner_sub.as_deref().map(promise));
     change_meta(copy, &own).map_err(|error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => reading(from)(error),
         _ if is_our_failure(&error) => copying(from)(error),

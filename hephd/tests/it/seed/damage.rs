@@ -134,7 +134,7 @@ fn a_copy_that_differs_is_never_published() {
         }
         _ => {}
     };
-    let ended = seed(&lab.source(), &lab.target(), &Clock::System, &Entropy::System, &tamper);
+    let ended = seed_from(&lab.source(), &lab.target(), &tamper);
     let error = ended.unwrap_err();
     assert!(error.code == Code::StoreCorrupt && error.message.contains("table notes"), "{error}");
     lab.assert_tidy();

@@ -59,7 +59,7 @@ fn case_01_a_hot_source_keeps_every_row_that_was_committed() {
             }
             let committed = last.load(Ordering::Acquire);
             let target = lab.dir.path().join(format!("servers/{round}/heph.db"));
-            seed(&source, &target, &Clock::System, &Entropy::System, &|_| ()).unwrap();
+            seed_from(&source, &target, &|_| ()).unwrap();
             assert_whole(&source, &target, committed);
         }
     });
@@ -204,7 +204,7 @@ fn seed_where(lab: &Lab, mount: &str, store: &Path, outcome: &str) -> String {
 fn seed_as_told() {
     let Some(lab) = std::env::var_os("SEED_LAB").map(PathBuf::from) else { return };
     let (from, to) = (lab.join("laptop/heph.db"), lab.join("server/heph/heph.db"));
-    let outcome = match seed(&from, &to, &Clock::System, &Entropy::System, &|_| ()) {
+    let outcome = match seed_from(&from, &to, &|_| ()) {
         Ok(receipt) => receipt.warnings.iter().map(|warning| warning.code.clone()).collect(),
         Err(error) => format!("{}: {error}", error.code.as_str()),
     };

@@ -174,7 +174,7 @@ fn case_35_a_folder_of_everybody_is_no_place() {
 fn names_that_are_sqlites_own_are_usage_errors() {
     let lab = Lab::with_store();
     let to = beside(&lab.source(), "-wal");
-    let error = seed(&lab.source(), &to, &Clock::System, &Entropy::System, &|_| ()).unwrap_err();
+    let error = seed_from(&lab.source(), &to, &|_| ()).unwrap_err();
     assert_eq!((error.code, error.exit_code()), (Code::Usage, 2));
 }
 
@@ -186,7 +186,7 @@ fn a_folder_of_ones_own_below_tmp_is_a_place() {
     let seed_below = |mode| {
         fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
         let to = shared.join(format!("{mode:o}/heph.db"));
-        seed(&lab.source(), &to, &Clock::System, &Entropy::System, &|_| ())
+        seed_from(&lab.source(), &to, &|_| ())
     };
     assert!(seed_below(0o1777).is_ok());
     assert_eq!(seed_below(0o777).unwrap_err().code, Code::InsecurePermissions);
