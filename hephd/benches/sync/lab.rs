@@ -56,9 +56,14 @@ impl Lab {
     }
 
     pub fn hub(&self, db: &Path) -> (Daemon, String) {
+        self.hub_with(db, &[])
+    }
+
+    pub fn hub_with(&self, db: &Path, flags: &[&str]) -> (Daemon, String) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let daemon = Daemon::start(db, &["--mode", "server", "--http-addr", &address]);
+        let all = [&["--mode", "server", "--http-addr", &address], flags].concat();
+        let daemon = Daemon::start(db, &all);
         (daemon, format!("http://{address}/"))
     }
 

@@ -5,6 +5,7 @@
 //! cargo bench -p hephd --bench sync -- one 10000      one op, on a log of so many
 //! cargo bench -p hephd --bench sync -- many           50 spokes that push at once
 //! cargo bench -p hephd --bench sync -- idle           a hub with 50 spokes at rest
+//! cargo bench -p hephd --bench sync -- door           a token, and 500 requests a second
 //! ```
 //!
 //! Real processes, real HTTP on loopback, real files below the folder for
@@ -19,10 +20,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
 #![allow(clippy::disallowed_methods, reason = "a bench runs programs")]
 
+mod door;
 mod first;
 mod idle;
 mod lab;
 mod many;
+#[path = "../../tests/it/mint.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod mint;
 mod one;
 mod reference;
 
@@ -35,6 +40,10 @@ fn main() {
         Some("one") => one::run(number(10_000)),
         Some("many") => many::run(50, 20, 10),
         Some("idle") => idle::run(50, number(30) as u64),
-        _ => eprintln!("one of: first [OPS], one [OPS], many, idle [SECS]"),
+        Some("door") => {
+            door::verify(number(20_000));
+            door::requests(500, 30);
+        }
+        _ => eprintln!("one of: first [OPS], one [OPS], many, idle [SECS], door [TOKENS]"),
     }
 }
