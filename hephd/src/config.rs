@@ -66,6 +66,12 @@ pub struct Config {
     pub hub_url: Option<Url>,
     /// A certificate authority for it.
     pub hub_ca: Option<PathBuf>,
+    /// A device's OpenID provider; else the hub names it.
+    pub oidc_issuer: Option<String>,
+    /// A device's client id there; else the hub names it.
+    pub oidc_client_id: Option<String>,
+    /// A token may travel in the clear to anywhere.
+    pub allow_plaintext: bool,
     /// The longest time between two syncs.
     pub sync_interval: Duration,
     /// Flags that were said whose work is still to come, and what that is.
@@ -129,6 +135,9 @@ impl Flags {
             owner_id: self.owner_id.as_deref().map(parse_owner).transpose()?,
             hub_url,
             hub_ca: self.hub_ca.clone(),
+            oidc_issuer: self.oidc_issuer.clone(),
+            oidc_client_id: self.oidc_client_id.clone(),
+            allow_plaintext: self.allow_plaintext,
             sync_interval: interval("sync-interval-secs", self.sync_interval_secs.as_deref(), 30)?,
             not_yet: self.not_yet(),
         })
@@ -137,12 +146,7 @@ impl Flags {
     /// Ignoring these harms nobody, but it is said. Those that would harm are
     /// refused.
     fn not_yet(&self) -> Vec<(&'static str, &'static str)> {
-        let work = [
-            ("self-update", self.self_update, "update itself"),
-            ("oidc-client-id", self.oidc_client_id.is_some(), "log in"),
-            ("token-file", self.token_file.is_some(), "send a token"),
-            ("allow-plaintext", self.allow_plaintext, "send a token"),
-        ];
+        let work = [("self-update", self.self_update, "update itself")];
         work.into_iter().filter(|(_, said, _)| *said).map(|(flag, _, what)| (flag, what)).collect()
     }
 
@@ -263,14 +267,16 @@ fn check_web_root(dir: &Path) -> Result<()> {
 fn check_token_file(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mode = path.metadata().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
-    if mode == 0o600 {
-        return Ok(());
-    }
-    Err(Error::new(
+    if mode == 0o600 { Ok(()) } else { Err(loose_token_file(path, mode)) }
+}
+
+/// For a token file that others may read.
+pub(crate) fn loose_token_file(path: &Path, mode: u32) -> Error {
+    Error::new(
         Code::InsecurePermissions,
         format!("--token-file {} has mode {mode:04o}", path.display()),
         format!("chmod 600 {}", path.display()),
-    ))
+    )
 }
 
 /// An issuer's name, which is a URL.

@@ -22,6 +22,7 @@ use crate::{
     error::{Code, Error, Result},
     hub::{self, Hub, door::Door, events::Events, guard::Guard, site::Site},
     id::{OwnerId, draw_hex},
+    login::{Login, desk::Desk},
     machine::Machine,
     oidc::{Subject, keys::Pace},
     port,
@@ -110,16 +111,28 @@ async fn serve_proxy(config: &Config, machine: &Machine, socket: UnixListener) -
     let Some(hub_url) = config.hub_url.clone() else { return Ok(()) };
     let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
-    let wire = Wire::new(hub_url, config.hub_ca.as_deref())?;
+    let desk = Desk::of(config, &machine.clock);
+    let login = desk.login().cloned();
+    let wire = Wire::new(hub_url, config.hub_ca.as_deref())?
+        .in_the_clear(config.allow_plaintext)
+        .with(login.clone());
     let health = Health { db: String::new(), ..health(config, machine) };
     let proxy = Proxy { wire, health, clock: machine.clock.clone() };
     let proxy = Callee::Hub(Box::new(proxy));
     let mut tasks = JoinSet::new();
-    tasks.spawn(rpc::server::serve(socket, proxy, stopping));
+    tasks.spawn(rpc::server::serve(socket, proxy, desk, stopping));
     announce(config);
     let ended = wait_for_the_end(signals, &mut tasks).await;
     wind_down(&stop, tasks).await;
+    settle(login).await;
     ended
+}
+
+/// A renewal that is under way ends well: its answer cannot be had twice.
+async fn settle(login: Option<Login>) {
+    if let Some(login) = login {
+        let _ = tokio::time::timeout(FINISH_DEADLINE, login.settled()).await;
+    }
 }
 
 fn runtime() -> Result<Runtime> {
@@ -222,6 +235,8 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     let health = health(&config, &machine);
     let mut tasks = JoinSet::new();
 
+    let desk = Desk::of(&config, &machine.clock);
+    let login = desk.login().cloned();
     let mut spoke = None;
     if let Some(url) = &config.hub_url {
         let settings = spoke::Settings {
@@ -229,6 +244,8 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
             hub_ca: config.hub_ca.clone(),
             interval: config.sync_interval,
             origin,
+            login: login.clone(),
+            allow_plaintext: config.allow_plaintext,
         };
         let (asked, cycles) =
             spoke::start(Arc::clone(&replica), &settings, &machine, stopping.clone())?;
@@ -246,11 +263,12 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         tasks.spawn(serve_hub(listener, hub, feed, stopping.clone()));
     }
     tasks.spawn(vigil::keep(Arc::clone(&replica), stopping.clone()));
-    tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), stopping));
+    tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), desk, stopping));
 
     announce(&config);
     let ended = wait_for_the_end(signals, &mut tasks).await;
     wind_down(&stop, tasks).await;
+    settle(login).await;
     let _ = std::fs::remove_file(&config.socket);
     Ok((ended, replica))
 }

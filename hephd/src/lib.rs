@@ -20,7 +20,7 @@
 //!   [`paths`], [`error`] (codes and exit codes), [`report`] (the printer),
 //!   [`rpc`] (the local socket).
 //! - The daemon, behind the feature `daemon`: `store`, `replica`, `proxy`, `sync`,
-//!   `spoke`, `devices`, `hub`, `vigil`, `daemon`. Without it the crate is what a client needs.
+//!   `spoke`, `login`, `devices`, `hub`, `vigil`, `daemon`. Without it the crate is what a client needs.
 
 pub mod args;
 pub mod clock;
@@ -49,6 +49,8 @@ pub mod devices;
 pub mod http;
 #[cfg(feature = "daemon")]
 pub mod hub;
+#[cfg(feature = "daemon")]
+pub mod login;
 #[cfg(feature = "daemon")]
 pub mod oidc;
 #[cfg(feature = "daemon")]

@@ -4,10 +4,14 @@
 //! - [`keys`]: its keys, kept while they are good
 //! - [`token`]: what a token says, once its signature holds
 //! - [`crypto`]: that signature
+//! - [`device_flow`]: how a device gets a token (RFC 8628)
+//! - [`secret`]: a text that shows itself to nobody
 
 mod crypto;
+pub mod device_flow;
 pub mod keys;
 pub mod provider;
+pub mod secret;
 pub mod token;
 
 use serde::{Deserialize, Serialize};

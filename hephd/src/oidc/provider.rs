@@ -189,5 +189,14 @@ pub struct Refusal {
     pub error_description: Option<String>,
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.error_description {
+            Some(description) => write!(f, "{}: {description}", self.error),
+            None => write!(f, "{}", self.error),
+        }
+    }
+}
+
 /// For answers whose body does not matter.
 pub type Nothing = Value;

@@ -3,6 +3,7 @@
 //! Whoever may open the socket is its owner; there is no other check than
 //! the file's mode and the peer's uid.
 
+pub mod auth;
 pub mod client;
 #[cfg(feature = "daemon")]
 mod data;

@@ -11,12 +11,21 @@ use std::{
 
 use rustix::{fs::Mode, process::umask};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::unix::OwnedWriteHalf,
+    sync::mpsc,
+};
 
-use super::{MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError, methods::Daemon};
+use super::{
+    MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError,
+    auth::{EVENT, Event},
+    methods::Daemon,
+};
 use crate::{
     error::{Code, Error, Result, file},
     json,
+    login::desk::Desk,
     proxy::Proxy,
     stopping::Stopping,
     store::file::{check_folder, folder, make_private_folder},
@@ -31,11 +40,23 @@ pub enum Callee {
     Hub(Box<Proxy>),
 }
 
-impl Callee {
-    async fn call(&self, method: &str, params: Value) -> Result<Value, RpcError> {
-        match self {
-            Self::Replica(daemon) => daemon.call(method, params, None).await,
-            Self::Hub(proxy) => proxy.call(method, params).await,
+/// Where people log in, and who answers everything else.
+#[derive(Debug)]
+struct Office {
+    desk: Desk,
+    callee: Callee,
+}
+
+impl Office {
+    async fn call(
+        &self,
+        Request { method, params, .. }: Request,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Value, RpcError> {
+        match &self.callee {
+            _ if method.starts_with("auth.") => self.desk.call(&method, params, events).await,
+            Callee::Replica(daemon) => daemon.call(&method, params, None).await,
+            Callee::Hub(proxy) => proxy.call(&method, params).await,
         }
     }
 }
@@ -81,8 +102,13 @@ pub fn bind(socket: &Path) -> Result<UnixListener> {
 ///
 /// # Errors
 /// The operating system's.
-pub async fn serve(listener: UnixListener, callee: Callee, mut stopping: Stopping) -> Result<()> {
-    let callee = Arc::new(callee);
+pub async fn serve(
+    listener: UnixListener,
+    callee: Callee,
+    desk: Desk,
+    mut stopping: Stopping,
+) -> Result<()> {
+    let office = Arc::new(Office { desk, callee });
     listener.set_nonblocking(true).map_err(Error::internal)?;
     let listener = tokio::net::UnixListener::from_std(listener).map_err(Error::internal)?;
     let mut calls = tokio::task::JoinSet::new();
@@ -91,7 +117,7 @@ pub async fn serve(listener: UnixListener, callee: Callee, mut stopping: Stoppin
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if is_ours(&stream) => {
-                    calls.spawn(converse(stream, Arc::clone(&callee), for_calls.clone()));
+                    calls.spawn(converse(stream, Arc::clone(&office), for_calls.clone()));
                 }
                 Ok(_) => tracing::warn!("another user's process tried the socket"),
                 Err(error) => {
@@ -115,7 +141,7 @@ fn is_ours(stream: &tokio::net::UnixStream) -> bool {
 }
 
 /// One connection: a line in, a line out, until either side has enough.
-async fn converse(stream: tokio::net::UnixStream, callee: Arc<Callee>, mut stopping: Stopping) {
+async fn converse(stream: tokio::net::UnixStream, office: Arc<Office>, mut stopping: Stopping) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -129,25 +155,56 @@ async fn converse(stream: tokio::net::UnixStream, callee: Arc<Callee>, mut stopp
             return;
         }
         let whole = line.ends_with(b"\n");
-        let mut reply = answer(&callee, &line).await.to_string();
-        reply.push('\n');
-        if write.write_all(reply.as_bytes()).await.is_err() || !whole {
+        let reply = match understand(&line) {
+            Ok(request) if request.method == "auth.login" => {
+                // It waits for a person; whoever hangs up has changed their mind.
+                tokio::select! {
+                    reply = answer(&office, request, &mut write) => reply,
+                    () = hung_up(&mut read) => return,
+                    () = stopping.heard() => return,
+                }
+            }
+            Ok(request) => answer(&office, request, &mut write).await,
+            Err(refused) => Response::of(Value::Null, Err(refused)),
+        };
+        if !say(&mut write, &serde_json::json!(reply)).await || !whole {
             return;
         }
     }
 }
 
-async fn answer(callee: &Callee, line: &[u8]) -> Value {
+fn understand(line: &[u8]) -> Result<Request, RpcError> {
     // What a hub would not take must not get into an op here.
     let read = json::check(line).map_err(|refused| refused.to_string());
     let read = read
         .and_then(|()| serde_json::from_slice::<Request>(line).map_err(|error| error.to_string()));
-    let (id, outcome) = match read {
-        Ok(request) => (request.id, callee.call(&request.method, request.params).await),
-        Err(why) => {
-            let why = format!("not a request: {why}");
-            (Value::Null, Err(RpcError::protocol(PARSE_ERROR, why)))
+    read.map_err(|why| RpcError::protocol(PARSE_ERROR, format!("not a request: {why}")))
+}
+
+/// Answers a call, and tells what happens meanwhile.
+async fn answer(office: &Office, request: Request, write: &mut OwnedWriteHalf) -> Response {
+    let id = request.id.clone();
+    let (events, mut coming) = mpsc::channel(8);
+    let call = async move { office.call(request, &events).await };
+    // The events end with the call that sends them.
+    let tell = async {
+        while let Some(event) = coming.recv().await {
+            let event = serde_json::json!({ "jsonrpc": "2.0", "method": EVENT, "params": event });
+            say(write, &event).await;
         }
     };
-    serde_json::json!(Response::of(id, outcome))
+    let (outcome, ()) = tokio::join!(call, tell);
+    Response::of(id, outcome)
+}
+
+async fn say(write: &mut OwnedWriteHalf, message: &Value) -> bool {
+    write.write_all(format!("{message}\n").as_bytes()).await.is_ok()
+}
+
+/// Waits until the other side closes. Whatever it sends is for later.
+async fn hung_up(read: &mut (impl AsyncBufRead + Unpin)) {
+    match read.fill_buf().await {
+        Ok([]) | Err(_) => {}
+        Ok(_) => std::future::pending().await,
+    }
 }

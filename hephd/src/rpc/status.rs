@@ -143,4 +143,18 @@ pub struct SyncError {
     pub code: String,
     /// One line.
     pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl SyncError {
+    /// One line for people. A login that ended says nothing without what to do.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.hint {
+            Some(hint) if self.code == "auth_failed" => format!("{}: {hint}", self.message),
+            _ => self.message.clone(),
+        }
+    }
 }

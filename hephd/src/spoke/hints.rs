@@ -26,6 +26,7 @@ pub(super) async fn listen(
     wire: Wire,
     told: watch::Sender<Hint>,
     mut backoff: Backoff,
+    mut logins: Option<watch::Receiver<()>>,
     mut stopping: Stopping,
 ) {
     loop {
@@ -42,6 +43,11 @@ pub(super) async fn listen(
         };
         tokio::select! {
             () = one => {}
+            // Whoever was let in with the old one is not with the next.
+            () = super::another(&mut logins) => {
+                backoff.reset();
+                told.send_modify(|hint| hint.digest = None);
+            }
             () = stopping.heard() => return,
         }
     }

@@ -30,6 +30,7 @@ use self::{
 use crate::{
     error::{Code, Error, Result},
     id::Origin,
+    login::Login,
     machine::Machine,
     op::{Hash, Heads},
     replica::Replica,
@@ -95,6 +96,10 @@ pub struct Settings {
     pub interval: Duration,
     /// The device's origin at its start.
     pub origin: Origin,
+    /// Its login at the hub.
+    pub login: Option<Login>,
+    /// A token may travel in the clear to anywhere.
+    pub allow_plaintext: bool,
 }
 
 /// Makes the loop, and what asks it. It ends when told to stop.
@@ -111,16 +116,20 @@ pub fn start(
     let (report, health) = watch::channel(SyncHealth::default());
     let (origin, present) = watch::channel(settings.origin.clone());
     let wire = Wire::new(settings.hub_url.clone(), settings.hub_ca.as_deref())?
+        .in_the_clear(settings.allow_plaintext)
+        .with(settings.login.clone())
         .of(Device { origin: present, clock: machine.clock.clone() });
+    let logins = || settings.login.as_ref().map(Login::hear_changed);
     let spoke = Spoke { hub_url: settings.hub_url.clone(), requests, health };
     let (told, hints) = watch::channel(Hint::default());
     let backoff = || Backoff::new(machine.entropy.clone(), settings.interval);
-    let listen = hints::listen(wire.clone(), told, backoff(), stopping.clone());
+    let listen = hints::listen(wire.clone(), told, backoff(), logins(), stopping.clone());
     let pace = Pace {
         interval: settings.interval,
         backoff: backoff(),
         moved: replica.hear_moved(),
         hints,
+        logins: logins(),
         requested,
         stopping,
         whole_at: Instant::now(),
@@ -149,6 +158,8 @@ struct Pace {
     backoff: Backoff,
     moved: watch::Receiver<()>,
     hints: watch::Receiver<Hint>,
+    /// Another login, or none any more.
+    logins: Option<watch::Receiver<()>>,
     requested: mpsc::Receiver<oneshot::Sender<Result<()>>>,
     stopping: Stopping,
     /// When a cycle runs that believes no hint, however many have run by then.
@@ -164,6 +175,7 @@ async fn run(mut cycles: Cycles, mut pace: Pace) {
             waiting.push(request);
         }
         pace.moved.mark_unchanged();
+        pace.logins.iter_mut().for_each(watch::Receiver::mark_unchanged);
         let hint = *pace.hints.borrow_and_update();
         // Whoever asks for a cycle wants the hub to be asked, not its hints.
         let quick = by_hint && waiting.is_empty();
@@ -223,8 +235,17 @@ impl Pace {
             Ok(()) = self.moved.changed(), if !failing => Next::Quick,
             () = news(&mut self.hints, |hint| hint.digest != seen), if !failing => Next::Quick,
             () = tokio::time::sleep_until(self.whole_at) => Next::Whole,
+            () = another(&mut self.logins) => Next::Whole,
             () = again(hints, before), if failing && !self.left_alone => Next::Whole,
         }
+    }
+}
+
+/// Waits for another login.
+async fn another(logins: &mut Option<watch::Receiver<()>>) {
+    let Some(logins) = logins else { return std::future::pending().await };
+    if logins.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -301,6 +322,7 @@ impl Cycles {
             health.last_error = error.map(|error| SyncError {
                 code: error.code.as_str().to_owned(),
                 message: error.message.clone(),
+                hint: Some(error.hint.clone()),
             });
         });
         if let Err(Failed { error, .. }) = outcome {

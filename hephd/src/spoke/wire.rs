@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
-use reqwest::{RequestBuilder, Response, StatusCode, header};
-use serde::de::DeserializeOwned;
+use reqwest::{Request, RequestBuilder, Response, StatusCode, header, header::HeaderValue};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::sync::watch;
 use url::Url;
@@ -14,6 +14,8 @@ use crate::{
     error::{Code, Error, Result},
     http::{self, Broken},
     id::Origin,
+    login::{Login, wall},
+    oidc::secret::Secret,
     rpc,
     sync::{Answer, Ask, Sender},
 };
@@ -33,7 +35,10 @@ const MAX_CURSOR_IN_URL: usize = 4 << 10;
 pub struct Wire {
     hub_url: Url,
     http: reqwest::Client,
+    /// For requests with a token, where TLS does not hide it.
+    private: Option<reqwest::Client>,
     device: Option<Device>,
+    login: Option<Login>,
 }
 
 /// What a device says of itself with each request.
@@ -53,6 +58,17 @@ impl Device {
             time_ms: self.clock.now_ms(),
         }
     }
+}
+
+/// What a hub says to whoever logs in: where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Known {
+    /// Its OpenID provider; none where it asks nobody.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The client to log in as there.
+    #[serde(default)]
+    pub client_id: Option<String>,
 }
 
 /// What came back.
@@ -87,8 +103,31 @@ impl Wire {
     /// # Errors
     /// When the certificate cannot be read.
     pub fn new(hub_url: Url, hub_ca: Option<&Path>) -> Result<Self> {
-        let http = http::client(&hub_url, hub_ca)?.read_timeout(SILENCE);
-        Ok(Self { hub_url, http: http.build().map_err(Error::internal)?, device: None })
+        let build = |client: reqwest::ClientBuilder| {
+            client.read_timeout(SILENCE).build().map_err(Error::internal)
+        };
+        let http = build(http::client(&hub_url, hub_ca)?)?;
+        // A proxy would be told the token as well.
+        let private = match hub_url.scheme() {
+            "http" => {
+                let client = http::client(&hub_url, hub_ca)?.no_proxy();
+                Some(build(client.dns_resolver(wall::PrivateOnly))?)
+            }
+            _ => None,
+        };
+        Ok(Self { hub_url, http, private, device: None, login: None })
+    }
+
+    /// The same with a login, which is shown to a hub that asks for one.
+    #[must_use]
+    pub fn with(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
+    }
+
+    /// The same; it may send a token in the clear to anywhere.
+    #[must_use]
+    pub fn in_the_clear(self, allowed: bool) -> Self {
+        Self { private: self.private.filter(|_| !allowed), ..self }
     }
 
     /// The same for a device, which says with each request who it is.
@@ -168,10 +207,87 @@ impl Wire {
         }
     }
 
+    /// What the hub says to whoever logs in.
+    ///
+    /// # Errors
+    /// `hub_unreachable`.
+    pub async fn config(&self) -> Result<Known> {
+        let request = self.http.get(self.url("config")?).timeout(SILENCE);
+        let response = self.send_as(self.built(request)?, None).await.map_err(|f| f.error)?;
+        match response.status() {
+            StatusCode::OK => {
+                let body = self.body(response).await.map_err(|failed| failed.error)?;
+                self.read(&body).map_err(|failed| failed.error)
+            }
+            status => match self.refusal(status, response).await {
+                Err(failed) => Err(failed.error),
+                Ok(_) => Err(self.no_hub(&format!("does not say whom to ask: {status}"))),
+            },
+        }
+    }
+
+    /// Shows the hub a token.
+    ///
+    /// # Errors
+    /// The status that refuses it, if it was one, and what it says.
+    pub async fn try_out(&self, token: &Secret) -> Result<(), (Option<u16>, Error)> {
+        let request = || self.built(self.http.get(self.url("sync/heads")?).timeout(SILENCE));
+        let request = request().map_err(|error| (None, error))?;
+        let response = self.send_as(request, Some(token)).await;
+        let response = response.map_err(|failed| (None, failed.error))?;
+        match response.status() {
+            StatusCode::OK => Ok(()),
+            status => match self.refusal(status, response).await {
+                Err(failed) => Err((Some(status.as_u16()), failed.error)),
+                Ok(_) => Err((None, self.no_hub(&format!("said {status}")))),
+            },
+        }
+    }
+
+    /// Sends a request, with a token if the hub wants one. A token that it
+    /// does not take is renewed once, and the request repeated.
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        let request = self.built(request)?;
+        let Some(login) = &self.login else { return self.send_as(request, None).await };
+        let token = login.bearer().await;
+        let again = request.try_clone();
+        let response = self.send_as(request, token.as_ref()).await?;
+        match (response.status(), again) {
+            (StatusCode::UNAUTHORIZED, Some(again)) => {
+                let token = login.rejected(token).await?;
+                self.send_as(again, Some(&token)).await
+            }
+            _ => {
+                token.iter().for_each(|_| login.accepted());
+                Ok(response)
+            }
+        }
+    }
+
+    fn built(&self, request: RequestBuilder) -> Result<Request> {
         let headers = self.device.iter().flat_map(|device| device.sender().headers());
         let request = headers.fold(request, |request, (name, value)| request.header(name, value));
-        request.send().await.map_err(|error| self.cut(&error))
+        request.build().map_err(Error::internal)
+    }
+
+    async fn send_as(
+        &self,
+        mut request: Request,
+        token: Option<&Secret>,
+    ) -> Result<Response, Failed> {
+        let mut client = &self.http;
+        if let Some(token) = token {
+            let unfit = |_| Error::internal("the token is no text for a header");
+            let mut bearer =
+                HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(unfit)?;
+            bearer.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+            if let Some(private) = &self.private {
+                wall::check(&self.hub_url)?;
+                client = private;
+            }
+        }
+        client.execute(request).await.map_err(|error| self.cut(&error))
     }
 
     fn request(&self, ask: &Ask, page: usize) -> Result<RequestBuilder> {
@@ -226,9 +342,11 @@ impl Wire {
             (StatusCode::CONFLICT, "id_reused") => {
                 (Code::IdReused, "one of the two stores is damaged; see docs/reference/sync.md")
             }
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-                (Code::AuthFailed, "this version cannot log in; the hub must let it in without")
-            }
+            (StatusCode::UNAUTHORIZED, _) => (Code::AuthFailed, "log in: heph auth login"),
+            (StatusCode::FORBIDDEN, _) => (
+                Code::AuthFailed,
+                "this hub belongs to somebody else: log in as its owner: heph auth login",
+            ),
             (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => {
                 (Code::NotSupported, "nothing is lost; update hephd here and on the hub")
             }
@@ -246,6 +364,9 @@ impl Wire {
     }
 
     fn cut(&self, error: &reqwest::Error) -> Failed {
+        if let Some(elsewhere) = wall::refused(error) {
+            return wall::in_the_clear(&self.hub_url, elsewhere.ip).into();
+        }
         let why = http::root_cause(error);
         let error_for_people = self.no_hub(&format!("cannot be reached: {why}"));
         Failed { error: error_for_people, retry_after: None, too_slow: !error.is_connect() }

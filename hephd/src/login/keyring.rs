@@ -1,0 +1,111 @@
+//! The system's keyring: the Secret Service on Linux, the Keychain on a Mac.
+//!
+//! It is another program, which may be absent, locked, or silent for ever. So
+//! it is asked in a thread of its own that nobody has to wait for, and over a
+//! connection of its own: one that failed is never used again.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use keyring::{Entry as Item, Error as Failure};
+use keyring_core::api::CredentialStoreApi;
+use tokio::sync::oneshot;
+use url::Url;
+
+use super::vault::Entry;
+use crate::error::{Code, Error, Result};
+
+/// Whoever has not answered by then is taken to be silent.
+const PROBE: Duration = Duration::from_secs(3);
+
+/// So many questions may wait for a silent keyring, which keeps a thread each.
+const MOST_WAITING: usize = 4;
+
+const SERVICE: &str = "heph";
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+pub(super) async fn get(hub: &Url) -> Result<Option<Entry>> {
+    let secret = ask(hub, |item| match item.get_secret() {
+        Err(Failure::NoEntry) => Ok(None),
+        other => other.map(Some),
+    });
+    let Some(secret) = secret.await? else { return Ok(None) };
+    // What stands in it is not repeated: it may be a token all the same.
+    serde_json::from_slice(&secret).map(Some).map_err(|_| {
+        Error::new(
+            Code::FileFailed,
+            format!("what the keyring holds for {hub} is no login of this version"),
+            "log in again: heph auth login",
+        )
+    })
+}
+
+pub(super) async fn put(hub: &Url, entry: &Entry) -> Result<()> {
+    let secret = serde_json::to_vec(entry).map_err(Error::internal)?;
+    ask(hub, move |item| item.set_secret(&secret)).await
+}
+
+pub(super) async fn remove(hub: &Url) -> Result<()> {
+    ask(hub, |item| match item.delete_credential() {
+        Err(Failure::NoEntry) => Ok(()),
+        other => other,
+    })
+    .await
+}
+
+async fn ask<T: Send + 'static>(
+    hub: &Url,
+    work: impl FnOnce(&Item) -> keyring::Result<T> + Send + 'static,
+) -> Result<T> {
+    if WAITING.load(Ordering::Relaxed) >= MOST_WAITING {
+        return Err(trouble("has not answered for a long time"));
+    }
+    let (user, (answer, answered)) = (hub.to_string(), oneshot::channel());
+    WAITING.fetch_add(1, Ordering::Relaxed);
+    let asking = move || {
+        let _ = answer.send(item(&user).and_then(|item| work(&item)));
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    };
+    if let Err(error) = std::thread::Builder::new().name("keyring".to_owned()).spawn(asking) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        return Err(Error::internal(error));
+    }
+    match tokio::time::timeout(PROBE, answered).await {
+        Ok(Ok(Ok(answer))) => Ok(answer),
+        Ok(Ok(Err(failure))) => Err(trouble(&words(&failure))),
+        Ok(Err(_)) => Err(trouble("failed")),
+        Err(_) => Err(trouble(&format!("did not answer within {} s", PROBE.as_secs()))),
+    }
+}
+
+/// The crate's own way to an item remembers a first failure for ever.
+fn item(user: &str) -> keyring::Result<Item> {
+    #[cfg(target_os = "macos")]
+    let store = apple_native_keyring_store::keychain::Store::new()?;
+    #[cfg(not(target_os = "macos"))]
+    let store = zbus_secret_service_keyring_store::Store::new()?;
+    Ok(Item { inner: store.build(SERVICE, user, None)? })
+}
+
+/// Never what it holds, which some failures carry.
+fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::NoStorageAccess(why) => format!("is locked, or lets nobody in: {why}"),
+        Failure::PlatformFailure(why) => format!("cannot be reached: {why}"),
+        Failure::NoDefaultStore => "is not there".to_owned(),
+        Failure::Ambiguous(_) => "holds several logins for this hub".to_owned(),
+        Failure::TooLong(..) => "does not take so long a login".to_owned(),
+        _ => "failed".to_owned(),
+    }
+}
+
+fn trouble(what: &str) -> Error {
+    Error::new(
+        Code::AuthFailed,
+        format!("the system's keyring {what}"),
+        "unlock it, or keep the login in a file: start hephd with --token-file PATH",
+    )
+}

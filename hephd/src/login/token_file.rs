@@ -1,0 +1,217 @@
+//! `--token-file`: JSON, from a hub's url to its login. Mode 0600 from the
+//! first byte, and refused with any other. What cannot be read is never
+//! written over, and what belongs to other hubs stays as it is.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::vault::Entry;
+use crate::{
+    config::loose_token_file,
+    error::{Code, Error, Result, file},
+    store::file::{folder, sync_to_medium},
+};
+
+/// Nobody has that many hubs.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The file that one was told of.
+#[derive(Debug)]
+pub(super) struct TokenFile {
+    path: PathBuf,
+}
+
+impl TokenFile {
+    pub(super) fn at(path: &Path) -> Self {
+        // A link stays a link: what it leads to is replaced.
+        Self { path: path.canonicalize().unwrap_or_else(|_| path.to_owned()) }
+    }
+
+    /// The login at a hub.
+    ///
+    /// # Errors
+    /// `insecure_permissions`; `file_failed` for what is no token file.
+    pub(super) fn get(&self, hub: &Url) -> Result<Option<Entry>> {
+        match self.read()?.remove(hub.as_str()) {
+            None => Ok(None),
+            Some(entry) => serde_json::from_value(entry).map(Some).map_err(|_| self.foreign()),
+        }
+    }
+
+    /// Puts the login at a hub in, or takes it out. Other processes that
+    /// write wait for their turn.
+    ///
+    /// # Errors
+    /// As [`TokenFile::get`]; the disk's.
+    pub(super) fn put(&self, hub: &Url, entry: Option<&Entry>) -> Result<()> {
+        let folder = folder(&self.path);
+        let folder_open = File::open(folder).map_err(file(folder, "open"))?;
+        flock(&folder_open, FlockOperation::LockExclusive)
+            .map_err(|error| file(folder, "lock")(error.into()))?;
+        let mut all = self.read()?;
+        let before = all.clone();
+        match entry {
+            Some(entry) => drop(all.insert(hub.to_string(), json!(entry))),
+            None => drop(all.remove(hub.as_str())),
+        }
+        if all == before {
+            return Ok(());
+        }
+        self.replace(&Value::Object(all))?;
+        folder_open.sync_all().map_err(file(folder, "sync"))
+    }
+
+    fn replace(&self, all: &Value) -> Result<()> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        // A crash may have left one; whoever writes now holds the lock.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(file(&new, "replace")(error));
+            }
+            _ => {}
+        }
+        let written = write(&new, all).and_then(|()| std::fs::rename(&new, &self.path));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&new);
+            file(&self.path, "write")(error)
+        })
+    }
+
+    fn read(&self) -> Result<Map<String, Value>> {
+        let open = match OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .open(&self.path)
+        {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Map::new()),
+            opened => opened.map_err(file(&self.path, "read"))?,
+        };
+        let meta = open.metadata().map_err(file(&self.path, "read"))?;
+        if !meta.is_file() {
+            return Err(self.foreign());
+        }
+        if meta.mode() & 0o777 != 0o600 {
+            return Err(loose_token_file(&self.path, meta.mode() & 0o777));
+        }
+        if meta.uid() != rustix::process::geteuid().as_raw() {
+            return Err(Error::new(
+                Code::InsecurePermissions,
+                format!("--token-file {} belongs to another user", self.path.display()),
+                "make it yours, or give another path",
+            ));
+        }
+        let mut text = Vec::new();
+        open.take(MAX_BYTES).read_to_end(&mut text).map_err(file(&self.path, "read"))?;
+        if text.is_empty() {
+            return Ok(Map::new());
+        }
+        serde_json::from_slice(&text).map_err(|_| self.foreign())
+    }
+
+    /// What stands in it is not repeated: it may be a token all the same.
+    fn foreign(&self) -> Error {
+        Error::new(
+            Code::FileFailed,
+            format!("--token-file {} is no file of tokens", self.path.display()),
+            "give another path; or move it away, and log in: heph auth login",
+        )
+    }
+}
+
+fn write(path: &Path, all: &Value) -> std::io::Result<()> {
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    new.write_all(format!("{all:#}\n").as_bytes())?;
+    sync_to_medium(&new)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    use super::{super::vault::entry_for_tests, *};
+
+    fn hub(name: &str) -> Url {
+        crate::config::parse_hub_url(&format!("http://{name}:8787")).unwrap()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn logins_at_several_hubs_do_not_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let file = TokenFile::at(&path);
+        assert_eq!(file.get(&hub("a")).unwrap(), None);
+        file.put(&hub("a"), None).unwrap();
+        assert!(!path.exists(), "nothing to write, nothing written");
+        let (one, two) = (entry_for_tests("one", 1, 10), entry_for_tests("two", 1, 10));
+        file.put(&hub("a"), Some(&one)).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        file.put(&hub("b"), Some(&two)).unwrap();
+        let slash = crate::config::parse_hub_url("http://a:8787/").unwrap();
+        assert_eq!(file.get(&slash).unwrap().as_ref(), Some(&one));
+        file.put(&slash, None).unwrap();
+        assert_eq!(file.get(&hub("a")).unwrap(), None);
+        assert_eq!(file.get(&hub("b")).unwrap(), Some(two));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whatever_is_no_token_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        for text in ["not json canary", "[1]", "\"canary\"", "{\"http://a:8787/\": \"canary\"}"] {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            let refused = TokenFile::at(&path).get(&hub("a")).unwrap_err();
+            assert_eq!(refused.code, Code::FileFailed);
+            assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
+            if !text.starts_with('{') {
+                let entry = entry_for_tests("one", 1, 10);
+                TokenFile::at(&path).put(&hub("a"), Some(&entry)).unwrap_err();
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn others_may_not_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        TokenFile::at(&path).put(&hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
+        for wrong in [0o644, 0o640, 0o660, 0o700, 0o400, 0o604] {
+            std::fs::set_permissions(&path, Permissions::from_mode(wrong)).unwrap();
+            let file = TokenFile::at(&path);
+            for refused in [file.get(&hub("a")).map(drop), file.put(&hub("b"), None)] {
+                let refused = refused.unwrap_err();
+                assert_eq!(refused.code, Code::InsecurePermissions, "{wrong:o}");
+                assert!(refused.hint.starts_with("chmod 600 "), "{}", refused.hint);
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_stays_and_a_crash_leaves_nothing_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("tokens"), dir.path().join("link"));
+        TokenFile::at(&path).put(&hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        std::fs::write(dir.path().join("tokens.new"), "half").unwrap();
+        TokenFile::at(&link).put(&hub("b"), Some(&entry_for_tests("two", 1, 10))).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert!(TokenFile::at(&path).get(&hub("b")).unwrap().is_some());
+        assert!(!dir.path().join("tokens.new").exists());
+    }
+}
