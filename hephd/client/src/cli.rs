@@ -7,7 +7,7 @@ use hephd::{
 };
 
 use crate::{
-    conflicts, daemon, doc, everywhere::Everywhere, export, history, import, journal, link, past,
+    auth, conflicts, daemon, doc, everywhere::Everywhere, export, history, import, journal, link, past,
     sync, tag, task,
 };
 
@@ -47,6 +47,9 @@ enum Command {
     Conflicts(conflicts::Args),
     /// Sync with the hub now, or show how it stands
     Sync(sync::Args),
+    /// Log in at the hub, log out, show who is logged in
+    #[command(subcommand)]
+    Auth(auth::Command),
     /// One line: how well this device is in step with its hub
     Status,
     /// Take in a folder of Markdown files
@@ -70,6 +73,7 @@ impl Command {
             Self::Revert(_) => "revert",
             Self::Conflicts(args) => args.name(),
             Self::Sync(_) => "sync",
+            Self::Auth(command) => command.name(),
             Self::Status => "status",
             Self::Import(_) => "import",
             Self::Export(_) => "export",
@@ -116,6 +120,7 @@ fn run(cli: &Cli, stream: &mut Stream) -> Result<Report> {
         Command::Revert(args) => past::revert(args, everywhere),
         Command::Conflicts(args) => conflicts::run(args, everywhere, stream),
         Command::Sync(args) => sync::run(args, everywhere),
+        Command::Auth(command) => auth::run(command, everywhere),
         Command::Status => sync::line(everywhere),
         Command::Import(args) => import::run(args, everywhere),
         Command::Export(args) => export::run(args, everywhere),

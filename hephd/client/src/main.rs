@@ -4,6 +4,7 @@
 //!   cli ─┬─ task  doc  tag  link  journal    what there is: one verb, one function
 //!        ├─ history  past  conflicts  resolve what there was, and two at once
 //!        ├─ sync                             how this device stands
+//!        ├─ auth                             this device's login
 //!        ├─ import ── folder  document       files → changes
 //!        ├─ export ── place                  documents → files
 //!        └─ daemon                           runs heph-ops
@@ -14,6 +15,7 @@
 //!
 //! It speaks to the daemon's socket only, and links nothing of the store.
 
+mod auth;
 mod cli;
 mod conflicts;
 mod daemon;
@@ -35,6 +37,7 @@ mod moment;
 mod past;
 mod place;
 mod progress;
+mod qr;
 mod resolve;
 mod said;
 mod session;

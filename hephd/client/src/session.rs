@@ -52,6 +52,11 @@ impl Session {
         Ok(Self { client: Client::connect(&socket, deadline)? })
     }
 
+    /// What carries it.
+    pub const fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
     /// How sync stands.
     ///
     /// # Errors

@@ -120,7 +120,7 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let Some(error) = &status.last_error {
         let since = status.last_success.as_deref().unwrap_or("never");
-        let message = format!("the last sync failed: {}; last good one: {since}", error.message);
+        let message = format!("the last sync failed: {}; last good one: {since}", error.told());
         warnings.push(Warning::new(&clean(&error.code), clean(&message)));
     }
     let access = status.access.as_ref().and_then(Access::warning);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn failing(code: &str) -> SyncStatus {
-        let error = SyncError { code: code.to_owned(), message: String::new() };
+        let error = SyncError { code: code.to_owned(), message: String::new(), hint: None };
         SyncStatus { last_error: Some(error), auth_failure: code == "auth_failed", ..spoke() }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{MAX_MESSAGE_BYTES, Response};
+use super::{MAX_MESSAGE_BYTES, Response, auth::EVENT};
 use crate::error::{Code, Error, Result};
 
 /// A connection to a daemon's socket.
@@ -47,22 +47,42 @@ impl Client {
     /// # Errors
     /// The method's own; `not_ready` when the daemon hangs or goes away.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, params: &Value) -> Result<T> {
-        self.calls += 1;
-        let request =
-            json!({ "jsonrpc": "2.0", "id": self.calls, "method": method, "params": params });
-        let line =
-            self.exchange(&format!("{request}\n")).map_err(|error| self.lost(&error, method))?;
-        let response: Response = serde_json::from_str(&line)
-            .map_err(|error| Error::internal(format!("not an answer to {method}: {error}")))?;
-        match response {
-            Response { error: Some(error), .. } => Err(error.into()),
-            Response { result, .. } => serde_json::from_value(result.unwrap_or_default())
-                .map_err(|error| Error::internal(format!("not an answer to {method}: {error}"))),
+        self.ask(method, params).map_err(|error| self.lost(&error, method))?;
+        let line = self.line().map_err(|error| self.lost(&error, method))?;
+        understand(method, &line)
+    }
+
+    /// Calls a method that tells what happens before it gives its result.
+    /// Each event says how long the next one may take.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; those of `event`.
+    pub fn stream<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &Value,
+        mut event: impl FnMut(&Value) -> Result<Duration>,
+    ) -> Result<T> {
+        self.ask(method, params).map_err(|error| self.lost(&error, method))?;
+        loop {
+            let line = self.line().map_err(|error| self.lost(&error, method))?;
+            let told: Value = serde_json::from_str(&line).map_err(Error::internal)?;
+            if told["method"] != EVENT {
+                return understand(method, &line);
+            }
+            let patience = event(&told["params"])?;
+            self.stream.get_ref().set_read_timeout(Some(patience)).map_err(Error::internal)?;
         }
     }
 
-    fn exchange(&mut self, request: &str) -> std::io::Result<String> {
-        self.stream.get_mut().write_all(request.as_bytes())?;
+    fn ask(&mut self, method: &str, params: &Value) -> std::io::Result<()> {
+        self.calls += 1;
+        let request =
+            json!({ "jsonrpc": "2.0", "id": self.calls, "method": method, "params": params });
+        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         (&mut self.stream).take(MAX_MESSAGE_BYTES).read_line(&mut line)?;
         if line.ends_with('\n') { Ok(line) } else { Err(ErrorKind::UnexpectedEof.into()) }
@@ -79,5 +99,14 @@ impl Client {
             "look at its log: heph-ops status"
         };
         Error::new(Code::NotReady, format!("the daemon at {} {why}", self.socket.display()), hint)
+    }
+}
+
+fn understand<T: DeserializeOwned>(method: &str, line: &str) -> Result<T> {
+    let wrong =
+        |error: serde_json::Error| Error::internal(format!("not an answer to {method}: {error}"));
+    match serde_json::from_str(line).map_err(wrong)? {
+        Response { error: Some(error), .. } => Err(error.into()),
+        Response { result, .. } => serde_json::from_value(result.unwrap_or_default()).map_err(wrong),
     }
 }

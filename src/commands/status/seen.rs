@@ -193,7 +193,7 @@ impl Seen {
             None => format!("{} ops unsent", sync.unsent_ops),
         };
         let mut lines = vec![format!("  → {url} · {last}"), format!("  → {held} · {equal}")];
-        lines.extend(sync.last_error.iter().map(|error| format!("  ! {}", error.message)));
+        lines.extend(sync.last_error.iter().map(|error| format!("  ! {}", error.told())));
         if sync.pending_conflicts > 0 {
             let conflicts = usize::try_from(sync.pending_conflicts).unwrap_or(usize::MAX);
             lines.push(format!("  ! {}: both versions are kept", count(conflicts, "conflict")));
