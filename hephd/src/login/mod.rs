@@ -128,7 +128,7 @@ impl Login {
             true => self.renew_meanwhile(),
             false => {}
         }
-        self.state().token().cloned()
+        self.token()
     }
 
     /// The hub did not let the bearer of this in: another token to try, once.
@@ -154,11 +154,11 @@ impl Login {
 
     async fn another_than(&self, used: Option<Secret>) -> Result<Secret> {
         let _turn = self.0.turn.lock().await;
-        let held = self.state().token().cloned();
+        let held = self.token();
         match (held, used) {
             (None, used) => {
                 self.read_vault().await?;
-                match self.state().token().cloned() {
+                match self.token() {
                     Some(token) if Some(&token) != used.as_ref() => {}
                     Some(_) => return Err(expired()),
                     None => return Err(self.why_none()),
@@ -174,7 +174,7 @@ impl Login {
                 }
             }
         }
-        let token = self.state().token().cloned();
+        let token = self.token();
         token.ok_or_else(|| self.why_none())
     }
 
@@ -222,6 +222,10 @@ impl Login {
                 "heph auth login; if that does not help: look at its --oidc-audience and its log",
             )
         })
+    }
+
+    fn token(&self) -> Option<Secret> {
+        self.state().token().cloned()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,6 +13,7 @@
 //!   [`bad_request`]: what it answers to nonsense
 //! - [`answer`]: what came back, byte by byte as it was announced
 //! - [`own_network`]: a network that a test may do with as it likes
+//! - [`login`]: a device logs in and stays so; [`mock`]: whom it asks
 //! - [`devices`]: what a hub remembers of those who sync with it
 //! - [`served`]: a hub in this process; [`connections`]: slow peers, crowds,
 //!   and its end; [`held`]: a store that keeps everybody waiting
@@ -55,10 +56,12 @@ mod fuzz_corpus;
 mod half_configured;
 mod held;
 mod lent;
+mod login;
 mod long_cursor;
 mod long_lives;
 mod memory;
 mod mint;
+mod mock;
 mod model;
 mod openapi;
 mod oplog;
