@@ -57,12 +57,18 @@ impl Home {
 
     /// Starts hephd and waits until it answers at its socket.
     pub fn start(&self, words: &[&str]) -> Running {
+        self.start_in(words, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(&self, words: &[&str], env: &[(&str, &str)]) -> Running {
         let socket = words.iter().position(|word| *word == "--db").map_or_else(
             || self.path(".local/share/heph/hephd.sock"),
             |n| Path::new(words[n + 1]).with_file_name("hephd.sock"),
         );
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let child = self.command().args(words).stderr(log).spawn().unwrap();
+        let mut command = self.command();
+        let child = command.args(words).envs(env.iter().copied()).stderr(log).spawn().unwrap();
         let mut running = Running { child, socket };
         wait_for("hephd to answer", || {
             if let Some(status) = running.child.try_wait().unwrap() {

@@ -149,7 +149,7 @@ fn what_the_person_does_elsewhere_is_told_here() {
 #[test]
 fn slow_down_is_obeyed_for_good() {
     let world = World::new();
-    world.provider.then(&[Then::Say("slow_down"), Then::Say("authorization_pending")]);
+    world.provider.then(&[Then::Say("slow_down")]);
     let device = world.device();
     let (events, _) = log_in_with(&mut device.client(), &json!({})).unwrap();
     let waits: Vec<&Value> = events.iter().filter_map(|event| event.get("interval")).collect();

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -18,6 +19,8 @@ use super::{
 pub enum Door {
     /// Who has a good token.
     Token,
+    /// Nobody, whatever token they have.
+    Nobody,
     /// Everybody.
     Open,
     /// Nobody: what is here belongs to somebody else.
@@ -31,6 +34,8 @@ pub struct Seen {
     pub door: Door,
     /// Path and token of each request.
     pub asked: Vec<(String, Option<String>)>,
+    /// Every token that comes must lie in this file already.
+    pub vault: Option<PathBuf>,
     /// What is open: closed when the door is.
     streams: Vec<TcpStream>,
 }
@@ -44,7 +49,7 @@ pub struct Gate {
 impl Gate {
     /// A door before the hub at a port.
     pub fn before(hub: u16, provider: &Provider) -> Self {
-        let seen = Seen { door: Door::Token, asked: Vec::new(), streams: Vec::new() };
+        let seen = Seen { door: Door::Token, asked: Vec::new(), vault: None, streams: Vec::new() };
         let seen = Arc::new(Mutex::new(seen));
         let (theirs, provider) = (Arc::clone(&seen), provider.clone());
         let port = serve(move |asked, stream| handle(hub, &provider, &theirs, &asked, stream));
@@ -83,6 +88,10 @@ fn handle(
         let mut seen = seen.lock().unwrap();
         seen.asked.push((asked.path.clone(), token.clone()));
         seen.streams.push(stream.try_clone().unwrap());
+        if let (Some(vault), Some(token)) = (&seen.vault, &token) {
+            let lies_there = std::fs::read_to_string(vault).unwrap().contains(token);
+            assert!(lies_there, "a token was used before it was kept");
+        }
         seen.door
     };
     if asked.path == "/config" {
@@ -98,7 +107,7 @@ fn handle(
     match door {
         Door::Open => pass(hub, asked, stream),
         Door::Token if good => pass(hub, asked, stream),
-        Door::Token => {
+        Door::Token | Door::Nobody => {
             answer(stream, 401, "WWW-Authenticate: Bearer\r\n", &error("unauthorized"));
         }
         Door::Foreign => answer(stream, 403, "", &error("forbidden")),

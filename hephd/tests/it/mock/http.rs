@@ -31,7 +31,14 @@ impl Asked {
 /// Serves until the process ends; gives the port. What the handler does not
 /// answer is cut.
 pub fn serve(handle: impl Fn(Asked, &mut TcpStream) + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_at(TcpListener::bind("127.0.0.1:0").unwrap(), handle)
+}
+
+/// The same at another address.
+pub fn serve_at(
+    listener: TcpListener,
+    handle: impl Fn(Asked, &mut TcpStream) + Send + Sync + 'static,
+) -> u16 {
     let port = listener.local_addr().unwrap().port();
     let handle = Arc::new(handle);
     std::thread::spawn(move || {

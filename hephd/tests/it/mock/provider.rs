@@ -9,6 +9,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hephd::{login::vault::Entry, oidc::secret::Secret};
 use serde_json::{Value, json};
 
 use super::http::{Asked, answer, serve};
@@ -111,6 +112,24 @@ impl Provider {
         self.script.lock().unwrap()
     }
 
+    /// Tokens for a device that has logged in before the test begins.
+    pub fn entry(&self, now: u64) -> Entry {
+        let mut script = self.script();
+        let tokens = script.give();
+        let text = |name: &str| tokens[name].as_str().map(Secret::new);
+        Entry {
+            issuer: self.issuer.clone(),
+            client_id: CLIENT.to_owned(),
+            subject: None,
+            name: None,
+            access_token: text("access_token").unwrap(),
+            issued_at: now,
+            expires_at: Some(now + script.life),
+            refresh_token: text("refresh_token"),
+            scope: None,
+        }
+    }
+
     pub fn then(&self, next: &[Then]) {
         self.script().next.extend(next);
     }
@@ -182,10 +201,8 @@ fn token(script: &Mutex<Script>, asked: &Asked, stream: &mut TcpStream) {
 
 /// Some providers repeat what they were sent.
 fn refuse(stream: &mut TcpStream, word: &str, asked: &Asked) {
-    let said = String::from_utf8_lossy(&asked.body).into_owned();
     let code = asked.field("refresh_token").or(asked.field("device_code")).unwrap_or_default();
     let refusal = json!({ "error": word, "error_description": format!("{code} is not good") });
-    assert!(said.len() < 4096);
     answer(stream, 400, "", &refusal.to_string());
 }
 
