@@ -1,8 +1,11 @@
 //! A login stays fresh, whatever happens to the answers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    os::unix::net::UnixStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use hephd::{
@@ -279,13 +282,13 @@ fn a_daemon_that_is_stopped_waits_for_the_tokens_that_are_on_their_way() {
     let syncing = std::thread::spawn(move || {
         let _ = client.call::<serde_json::Value>("sync.now", &json!({}));
     });
-    let provider = world.provider.clone();
-    wait_for("the renewal", || provider.script().count("refresh_token") == 1);
+    wait_for("the renewal", || world.provider.script().count("refresh_token") == 1);
+    let socket = device.socket.clone();
     let stopping = std::thread::spawn(move || device.stop());
-    wait_for("the socket to go", || !world.home.path(".local/share/heph/heph.db-shm").exists() || {
-        provider.script().go_on = true;
-        true
-    });
+    // All else has ended by then.
+    wait_for("the socket to close", || UnixStream::connect(&socket).is_err());
+    assert!(!stopping.is_finished(), "it went without them");
+    world.provider.script().go_on = true;
     assert_eq!(stopping.join().unwrap(), 0);
     syncing.join().unwrap();
     assert_ne!(before["refresh_token"], world.entry()["refresh_token"]);

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::{
-    http::{Asked, answer, serve},
+    http::{Asked, answer, serve_at},
     provider::{CLIENT, Provider},
 };
 
@@ -49,10 +49,17 @@ pub struct Gate {
 impl Gate {
     /// A door before the hub at a port.
     pub fn before(hub: u16, provider: &Provider) -> Self {
+        Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), hub, provider)
+    }
+
+    /// The same at an address of the test's own.
+    pub fn at(listener: TcpListener, hub: u16, provider: &Provider) -> Self {
         let seen = Seen { door: Door::Token, asked: Vec::new(), vault: None, streams: Vec::new() };
         let seen = Arc::new(Mutex::new(seen));
         let (theirs, provider) = (Arc::clone(&seen), provider.clone());
-        let port = serve(move |asked, stream| handle(hub, &provider, &theirs, &asked, stream));
+        let port = serve_at(listener, move |asked, stream| {
+            handle(hub, &provider, &theirs, &asked, stream);
+        });
         Self { port, seen }
     }
 
