@@ -9,7 +9,7 @@ use hephd::{
     args::Flags,
     config::Config,
     error::{Code, Error, Result},
-    record::{Record, Role},
+    record::{Record, Role, token_file_beside},
 };
 
 use crate::host::Host;
@@ -38,6 +38,7 @@ impl Service {
             db: Some(config.db.clone()),
             socket: Some(config.socket.clone()),
             existing_store: true,
+            token_file: token_file(&record, &config),
             ..record.flags.clone()
         };
         let mut argv = vec![
@@ -110,6 +111,13 @@ pub fn reached_here(mut address: SocketAddr) -> SocketAddr {
         });
     }
     address
+}
+
+/// Where a device's login lies.
+fn token_file(record: &Record, config: &Config) -> Option<PathBuf> {
+    let usual =
+        (!record.keyring && record.flags.hub_url.is_some()).then(|| token_file_beside(&config.db));
+    record.flags.token_file.clone().or(usual)
 }
 
 /// The label that a role has where none is given.

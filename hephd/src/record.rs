@@ -93,6 +93,9 @@ pub struct Record {
     pub installed: bool,
     /// The daemon's binary.
     pub bin: PathBuf,
+    /// Its login lies in the system's keyring rather than in a file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keyring: bool,
     /// Its environment, `K = "V"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -108,6 +111,11 @@ const fn yes() -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 const fn is_true(flag: &bool) -> bool {
     *flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Record {
@@ -180,6 +188,13 @@ impl Record {
         let db = self.flags.db.clone().map_or_else(paths::default_db, Ok)?;
         Ok(paths::socket_beside(&db))
     }
+}
+
+/// Where a service's login lies, unless it is told otherwise: a keyring is
+/// locked after a reboot, and forgets a binary that was replaced.
+#[must_use]
+pub fn token_file_beside(db: &Path) -> PathBuf {
+    db.with_file_name("tokens.json")
 }
 
 fn label_of(path: &Path) -> Option<String> {

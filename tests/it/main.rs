@@ -7,6 +7,7 @@
 mod answers;
 mod catalogue;
 mod disasters;
+mod identity;
 mod kill_points;
 mod rendered_blueprint;
 mod rendered_files;

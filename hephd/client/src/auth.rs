@@ -115,7 +115,10 @@ fn lines(event: &Event) -> Vec<String> {
     let whole = verification_uri_complete.as_ref().unwrap_or(verification_uri);
     let mut lines = vec![format!("  sign in   {uri}   code  {}", clean(user_code))];
     lines.extend(qr::lines(whole.as_str()));
-    lines.push(format!("  waiting   until you have typed it; the code is good for {}", span(*expires_in)));
+    lines.push(format!(
+        "  waiting   until you have typed it; the code is good for {}",
+        span(*expires_in)
+    ));
     lines
 }
 

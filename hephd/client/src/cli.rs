@@ -7,8 +7,8 @@ use hephd::{
 };
 
 use crate::{
-    auth, conflicts, daemon, doc, everywhere::Everywhere, export, history, import, journal, link, past,
-    sync, tag, task,
+    auth, conflicts, daemon, doc, everywhere::Everywhere, export, history, import, journal, link,
+    past, sync, tag, task,
 };
 
 /// The command line.

@@ -25,11 +25,8 @@ fn lines_in(text: &str, (columns, rows): (u16, u16)) -> Vec<String> {
     let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::L) else {
         return Vec::new();
     };
-    let picture = code
-        .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
-        .build();
+    let picture =
+        code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     let lines: Vec<String> = picture.lines().map(|line| format!("  {line}")).collect();
     let width = lines.iter().map(|line| line.width()).max().unwrap_or(0);
     // The lines around it are worth more than the picture.

@@ -36,8 +36,7 @@ impl Desk {
     #[must_use]
     pub fn of(config: &Config, clock: &Clock) -> Self {
         let vault = config.token_file.clone().map_or(Vault::Keyring, Vault::File);
-        let mut desk =
-            Self { config: config.clone(), clock: clock.clone(), vault, login: None };
+        let mut desk = Self { config: config.clone(), clock: clock.clone(), vault, login: None };
         desk.login = config.hub_url.clone().map(|hub| desk.login_at(hub));
         desk
     }

@@ -120,7 +120,10 @@ impl Login {
             ("client_id", &entry.client_id),
         ];
         let answer = provider.post::<Value>(&endpoint, &form).await.map_err(failed)?;
-        answer.map_or_else(|refusal| Ok(Err(refusal)), |answer| tokens(answer).map(Ok).map_err(failed))
+        answer.map_or_else(
+            |refusal| Ok(Err(refusal)),
+            |answer| tokens(answer).map(Ok).map_err(failed),
+        )
     }
 
     fn take(&self, renewed: Result<Option<Entry>, Failed>, after_refusal: bool) {

@@ -2,8 +2,6 @@
 //! the person has typed it there come tokens. Whoever drops this future ends
 //! the login.
 
-
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -205,4 +203,3 @@ fn text(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();
     (!text.is_empty()).then(|| text.chars().take(LONGEST_NAME).collect())
 }
-

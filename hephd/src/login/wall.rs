@@ -13,7 +13,9 @@ use crate::error::{Code, Error, Result};
 #[must_use]
 pub fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),
+        IpAddr::V4(ip) => {
+            ip.is_loopback() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64)
+        }
         IpAddr::V6(ip) => ip.is_loopback() || ip.segments()[..3] == [0xfd7a, 0x115c, 0xa1e0],
     }
 }
@@ -53,7 +55,9 @@ pub async fn check_name(url: &Url) -> Result<()> {
 pub fn in_the_clear(url: &Url, ip: IpAddr) -> Error {
     Error::new(
         Code::ConfigInvalid,
-        format!("{url} leads to {ip}, outside this machine and any tailnet: a token would travel in the clear"),
+        format!(
+            "{url} leads to {ip}, outside this machine and any tailnet: a token would travel in the clear"
+        ),
         "use https, or say --allow-plaintext if you trust the network on the way",
     )
 }

@@ -282,7 +282,8 @@ mod tests {
         let grant = grant(json!({ "expires_in": "600", "interval": 1.5 }));
         assert_eq!((grant.expires_in, grant.interval), (600, Some(1)));
         assert!(!format!("{grant:?}").contains("canary"));
-        let tokens = json!({ "access_token": "canary", "token_type": "Bearer", "expires_in": null });
+        let tokens =
+            json!({ "access_token": "canary", "token_type": "Bearer", "expires_in": null });
         let tokens: Tokens = serde_json::from_value(tokens).unwrap();
         assert_eq!(tokens.expires_in, None);
         assert!(!format!("{tokens:?}").contains("canary"));

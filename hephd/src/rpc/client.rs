@@ -107,6 +107,8 @@ fn understand<T: DeserializeOwned>(method: &str, line: &str) -> Result<T> {
         |error: serde_json::Error| Error::internal(format!("not an answer to {method}: {error}"));
     match serde_json::from_str(line).map_err(wrong)? {
         Response { error: Some(error), .. } => Err(error.into()),
-        Response { result, .. } => serde_json::from_value(result.unwrap_or_default()).map_err(wrong),
+        Response { result, .. } => {
+            serde_json::from_value(result.unwrap_or_default()).map_err(wrong)
+        }
     }
 }

@@ -19,6 +19,7 @@
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`mint`]: an issuer in this process; [`tokens`]: what it should not have
 //!   signed; [`door`]: who comes in with what it has
+//! - [`browser`]: the web app, as a person uses it
 //! - [`half_configured`]: a hub whose flags say half of who may come in
 //! - [`disturbed`]: real processes, killed, cut off and starved
 //!
@@ -41,6 +42,7 @@ mod bad_input;
 mod bad_request;
 mod bad_store;
 mod bad_surroundings;
+mod browser;
 mod calls;
 mod cli_daemon;
 mod client_mode;

@@ -48,6 +48,9 @@ pub struct Args {
     /// The hephd to run [default: as recorded, else the one beside heph-ops]
     #[arg(long, value_name = "PATH")]
     pub bin: Option<PathBuf>,
+    /// Keep a device's login in the system's keyring rather than in a file
+    #[arg(long, conflicts_with = "token_file")]
+    pub keyring: bool,
     /// Set a variable of its environment
     #[arg(long, value_name = "K=V", value_parser = parse_env)]
     pub env: Vec<(String, String)>,

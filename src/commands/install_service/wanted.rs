@@ -40,6 +40,10 @@ pub(super) fn wanted(
     flags.extend(absolute_paths(&args.flags)?.to_table()?);
     let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
     env.extend(args.env.iter().cloned());
+    let in_keyring = args.keyring || base.is_some_and(|record| record.keyring);
+    if args.keyring {
+        flags.remove("token-file");
+    }
     let manager = manager_kind(args.manager, host, recorded);
     Ok(Record {
         label,
@@ -48,6 +52,7 @@ pub(super) fn wanted(
         scope: scope(args, host, manager, recorded)?,
         installed: true,
         bin: bin(args, base)?,
+        keyring: in_keyring && args.flags.token_file.is_none(),
         env,
         flags: Flags::from_table(flags)?,
     })

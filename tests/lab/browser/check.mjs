@@ -1,25 +1,26 @@
 // The web app in a real browser, against a real hub and a real login provider.
 //
-//   node check.mjs HUB_URL [LOGIN]      CHROMIUM=/usr/bin/chromium  SHOTS=DIR
+//   tests/lab/browser-check HUB_URL [LOGIN]      CHROMIUM=/usr/bin/chromium  SHOTS=DIR
 //
 // With LOGIN it signs in through the provider's own pages as that person;
-// without, the hub must be one that asks for no login. Needs playwright-core,
-// found from the folder that it is started in. Exit 0 when all holds, 1 with
-// what does not. It adds two tasks to the hub and leaves them there, done.
+// without, the hub must be one that asks for no login. Start it with
+// tests/lab/browser-check. Exit 0 when all holds, 1 with what does not. It adds
+// two tasks to the hub and leaves them there, done.
 //
 // It waits for what is to happen, never for a time.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { load } from '../openid/packages.mjs';
 
-const [hub, login] = process.argv.slice(2);
-if (!hub) {
+const [url, login] = process.argv.slice(2);
+if (!url) {
   console.error('usage: node check.mjs HUB_URL [LOGIN]');
   process.exit(2);
 }
-const { chromium } = createRequire(join(process.cwd(), 'x.js'))('playwright-core');
+const { default: { chromium } } = await load('playwright-core');
+const hub = url.replace(/\/$/, '');
 const app = new URL('../../../hephd/pwa/', import.meta.url);
 const mark = Date.now().toString(36);
 const steps = [];

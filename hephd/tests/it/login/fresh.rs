@@ -242,7 +242,10 @@ fn a_login_that_ended_is_told_within_a_cycle_and_healed_by_the_next() {
     let status = call(&device, "sync.status");
     assert_eq!(status["auth_failure"], true);
     let last = &status["last_error"];
-    assert_eq!((&last["message"], &last["hint"]), (&json!("login expired"), &json!("heph auth login")));
+    assert_eq!(
+        (&last["message"], &last["hint"]),
+        (&json!("login expired"), &json!("heph auth login"))
+    );
     let asked = world.provider.script().asked.len();
     for _ in 0..3 {
         sync_now(&device).unwrap_err();

@@ -18,7 +18,10 @@ fn a_device_that_logs_in_syncs_at_once_without_a_restart() {
     let status = wait_for_status(&device, "an auth failure", |s| s["auth_failure"] == true);
     let error = &status["last_error"];
     assert_eq!(error["message"], format!("not logged in at {}/", world.gate.url()));
-    assert_eq!((&error["code"], &error["hint"]), (&json!("auth_failed"), &json!("heph auth login")));
+    assert_eq!(
+        (&error["code"], &error["hint"]),
+        (&json!("auth_failed"), &json!("heph auth login"))
+    );
 
     let (events, result) = log_in_with(&mut device.client(), &json!({})).unwrap();
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();

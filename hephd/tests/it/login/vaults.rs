@@ -51,7 +51,10 @@ fn a_file_that_holds_something_else_is_left_alone() {
     assert_eq!(std::fs::read_to_string(world.token_file()).unwrap(), "my diary");
     assert_eq!(world.provider.script().asked.len(), 0, "nobody had to type a code for that");
     let status: Value = call(&device, "auth.status");
-    assert_eq!((&status["logged_in"], &status["last_error"]["code"]), (&json!(false), &json!("file_failed")));
+    assert_eq!(
+        (&status["logged_in"], &status["last_error"]["code"]),
+        (&json!(false), &json!("file_failed"))
+    );
 }
 
 /// A device whose keyring is at this address.
@@ -145,9 +148,8 @@ fn a_client_without_a_replica_logs_in_as_well() {
     let (url, file) = (world.gate.url(), world.token_file());
     let words = ["--mode", "client", "--hub-url", &url, "--token-file", file.to_str().unwrap()];
     let device = world.home.start(&words);
-    let list = |device: &Running| {
-        device.client().call::<Value>("node.list", &json!({ "kind": "task" }))
-    };
+    let list =
+        |device: &Running| device.client().call::<Value>("node.list", &json!({ "kind": "task" }));
     let refused = list(&device).unwrap_err();
     assert_eq!((refused.code.as_str(), refused.hint.as_str()), ("auth_failed", "heph auth login"));
     log_in(&mut device.client()).unwrap();

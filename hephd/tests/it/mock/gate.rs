@@ -88,9 +88,9 @@ fn handle(
     asked: &Asked,
     stream: &mut TcpStream,
 ) {
-    let token = asked.header("authorization").map(|value| {
-        value.strip_prefix("Bearer ").expect("a bearer token").to_owned()
-    });
+    let token = asked
+        .header("authorization")
+        .map(|value| value.strip_prefix("Bearer ").expect("a bearer token").to_owned());
     let door = {
         let mut seen = seen.lock().unwrap();
         seen.asked.push((asked.path.clone(), token.clone()));
