@@ -183,7 +183,7 @@ async fn try_out(wire: &Wire, entry: &Entry) -> Result<AtHub> {
     let name = entry.name.as_deref().unwrap_or("somebody");
     match wire.try_out(&entry.access_token).await {
         Ok(()) => Ok(AtHub::Accepted),
-        Err((Some(403), _)) => Err(Error::new(
+        Err((Some(403), error)) if error.code == Code::AuthFailed => Err(Error::new(
             Code::AuthFailed,
             format!("signed in as {name}, but this hub belongs to somebody else"),
             "log in as its owner: heph auth login",
@@ -193,6 +193,7 @@ async fn try_out(wire: &Wire, entry: &Entry) -> Result<AtHub> {
             format!("signed in as {name}, but the hub does not take the token: {}", error.message),
             "its --oidc-issuer and --oidc-audience must fit what the provider writes; see its log",
         )),
+        Err((Some(403), error)) => Err(error),
         Err((_, error)) if error.code == Code::ConfigInvalid => Err(error),
         Err(_) => Ok(AtHub::Unreachable),
     }

@@ -343,6 +343,9 @@ impl Wire {
                 (Code::IdReused, "one of the two stores is damaged; see docs/reference/sync.md")
             }
             (StatusCode::UNAUTHORIZED, _) => (Code::AuthFailed, "log in: heph auth login"),
+            (StatusCode::FORBIDDEN, "forbidden") => {
+                (Code::HubUnreachable, "give --hub-url a name that the hub knows itself by")
+            }
             (StatusCode::FORBIDDEN, _) => (
                 Code::AuthFailed,
                 "this hub belongs to somebody else: log in as its owner: heph auth login",

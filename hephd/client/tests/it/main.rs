@@ -8,6 +8,7 @@
     reason = "that is how a test fails"
 )]
 
+mod auth;
 mod conflicts;
 mod documents;
 mod export;
@@ -18,6 +19,8 @@ mod home;
 mod import;
 mod importing_again;
 mod journal;
+#[path = "../../../tests/it/mock/mod.rs"]
+mod mock;
 mod pair;
 mod passing_on;
 mod tags_and_links;

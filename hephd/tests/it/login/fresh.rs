@@ -11,7 +11,10 @@ use std::{
 use hephd::{
     clock::Clock,
     config::parse_hub_url,
-    login::{Login, vault::Vault},
+    login::{
+        Login,
+        vault::{Entry, Vault},
+    },
     oidc::secret::Secret,
 };
 use serde_json::json;
@@ -21,7 +24,7 @@ use super::{World, call, log_in, no_canary, sync_now, wait_for_status};
 use crate::{
     mock::{
         gate::Door,
-        provider::{Provider, Then},
+        provider::{CLIENT, Provider, Then},
     },
     running::wait_for,
 };
@@ -40,6 +43,16 @@ struct Bench {
     _dir: tempfile::TempDir,
 }
 
+fn entry(provider: &Provider, now: u64) -> Entry {
+    let tokens = provider.tokens();
+    let entry = json!({
+        "issuer": provider.issuer, "client_id": CLIENT, "issued_at": now,
+        "expires_at": now + LIFE, "access_token": tokens["access_token"],
+        "refresh_token": tokens["refresh_token"],
+    });
+    serde_json::from_value(entry).unwrap()
+}
+
 const HUB: &str = "http://127.0.0.1:1";
 
 impl Bench {
@@ -49,7 +62,7 @@ impl Bench {
         let (provider, vault) = (Provider::new(), Vault::File(dir.path().join("tokens")));
         provider.script().life = LIFE;
         let hub = parse_hub_url(HUB).unwrap();
-        let entry = provider.entry(NOW);
+        let entry = entry(&provider, NOW);
         vault.put(&hub, &entry).await.unwrap();
         let clock = Arc::new(AtomicU64::new(NOW * 1000));
         let login = Login::new(hub, None, vault.clone(), Clock::Manual(Arc::clone(&clock)));
@@ -197,7 +210,7 @@ async fn a_provider_that_is_away_is_named_and_waited_for() {
 async fn what_another_process_renewed_is_taken_over() {
     let bench = Bench::new().await;
     let hub = parse_hub_url(HUB).unwrap();
-    let theirs = bench.provider.entry(NOW + 900);
+    let theirs = entry(&bench.provider, NOW + 900);
     bench.vault.put(&hub, &theirs).await.unwrap();
     bench.pass(LIFE + 1);
     assert_eq!(bench.bearer().await, theirs.access_token);

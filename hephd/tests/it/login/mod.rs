@@ -5,6 +5,7 @@
 mod clear;
 mod fresh;
 mod life;
+mod real;
 mod vaults;
 
 use std::path::PathBuf;

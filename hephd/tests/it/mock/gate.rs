@@ -115,9 +115,9 @@ fn handle(
         Door::Open => pass(hub, asked, stream),
         Door::Token if good => pass(hub, asked, stream),
         Door::Token | Door::Nobody => {
-            answer(stream, 401, "WWW-Authenticate: Bearer\r\n", &error("unauthorized"));
+            answer(stream, 401, "WWW-Authenticate: Bearer\r\n", &error("auth_failed"));
         }
-        Door::Foreign => answer(stream, 403, "", &error("forbidden")),
+        Door::Foreign => answer(stream, 403, "", &error("auth_failed")),
         Door::Busy => answer(stream, 503, "Retry-After: 1\r\n", &error("not_ready")),
     }
 }
@@ -126,11 +126,11 @@ fn pass(hub: u16, asked: &Asked, stream: &mut TcpStream) {
     let mut there = TcpStream::connect(("127.0.0.1", hub)).unwrap();
     let mut head = format!("{} {} HTTP/1.1\r\n", asked.method, asked.path);
     for (name, value) in &asked.headers {
-        if name != "authorization" && name != "connection" {
+        if !["authorization", "connection", "host"].contains(&name.as_str()) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
     }
-    head.push_str("connection: close\r\n\r\n");
+    head.push_str("host: localhost\r\nconnection: close\r\n\r\n");
     there.write_all(&[head.as_bytes(), &asked.body].concat()).unwrap();
     let mut some = [0; 8192];
     while let Ok(n @ 1..) = there.read(&mut some) {
