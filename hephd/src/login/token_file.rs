@@ -144,6 +144,12 @@ mod tests {
         crate::config::parse_hub_url(&format!("http://{name}:8787")).unwrap()
     }
 
+    fn lay(path: &Path, text: &str) {
+        let mut options = OpenOptions::new();
+        let open = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        open.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().mode() & 0o777
     }
@@ -173,8 +179,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         for text in ["not json canary", "[1]", "\"canary\"", "{\"http://a:8787/\": \"canary\"}"] {
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            lay(&path, text);
             let refused = TokenFile::at(&path).get(&hub("a")).unwrap_err();
             assert_eq!(refused.code, Code::FileFailed);
             assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
@@ -208,7 +213,7 @@ mod tests {
         let (path, link) = (dir.path().join("tokens"), dir.path().join("link"));
         TokenFile::at(&path).put(&hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        std::fs::write(dir.path().join("tokens.new"), "half").unwrap();
+        lay(&dir.path().join("tokens.new"), "half");
         TokenFile::at(&link).put(&hub("b"), Some(&entry_for_tests("two", 1, 10))).unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert!(TokenFile::at(&path).get(&hub("b")).unwrap().is_some());

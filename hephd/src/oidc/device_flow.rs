@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    fn grant(more: serde_json::Value) -> Grant {
+    fn grant(more: &serde_json::Value) -> Grant {
         let mut grant = json!({
             "device_code": "canary", "user_code": "WDJB-MJHT",
             "verification_uri": "https://id.example/device", "expires_in": 600,
@@ -221,17 +221,17 @@ mod tests {
 
     #[test]
     fn it_asks_every_five_seconds_unless_told_otherwise() {
-        let mut flow = DeviceFlow::begin(&grant(json!({})), 0);
+        let mut flow = DeviceFlow::begin(&grant(&json!({})), 0);
         assert_eq!(flow.first(0), wait(5));
         assert_eq!(refused(&mut flow, "authorization_pending", 5_000), wait(5));
-        let mut flow = DeviceFlow::begin(&grant(json!({ "interval": 2 })), 0);
+        let mut flow = DeviceFlow::begin(&grant(&json!({ "interval": 2 })), 0);
         assert_eq!(refused(&mut flow, "authorization_pending", 2_000), wait(2));
-        assert_eq!(DeviceFlow::begin(&grant(json!({ "interval": 0 })), 0).first(0), wait(5));
+        assert_eq!(DeviceFlow::begin(&grant(&json!({ "interval": 0 })), 0).first(0), wait(5));
     }
 
     #[test]
     fn slow_down_is_for_good_and_adds_up() {
-        let mut flow = DeviceFlow::begin(&grant(json!({})), 0);
+        let mut flow = DeviceFlow::begin(&grant(&json!({})), 0);
         assert_eq!(refused(&mut flow, "slow_down", 0), wait(10));
         assert_eq!(refused(&mut flow, "authorization_pending", 0), wait(10));
         assert_eq!(refused(&mut flow, "slow_down", 0), wait(15));
@@ -241,11 +241,11 @@ mod tests {
     #[test]
     fn every_other_word_ends_it() {
         for (word, ended) in [("access_denied", Ended::Denied), ("expired_token", Ended::Expired)] {
-            let mut flow = DeviceFlow::begin(&grant(json!({})), 0);
+            let mut flow = DeviceFlow::begin(&grant(&json!({})), 0);
             assert_eq!(refused(&mut flow, word, 0), Next::Over(ended));
         }
         for word in ["invalid_grant", "invalid_client", "unauthorized_client", "", "new_word"] {
-            let mut flow = DeviceFlow::begin(&grant(json!({})), 0);
+            let mut flow = DeviceFlow::begin(&grant(&json!({})), 0);
             let Next::Over(Ended::Refused(refusal)) = refused(&mut flow, word, 0) else {
                 panic!("{word} did not end it");
             };
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_is_away_is_asked_more_and_more_seldom() {
-        let mut flow = DeviceFlow::begin(&grant(json!({})), 0);
+        let mut flow = DeviceFlow::begin(&grant(&json!({})), 0);
         let down = NoAnswer::Down("connection refused".to_owned());
         for seconds in [10, 20, 40, 60, 60] {
             assert_eq!(flow.heard(Heard::Nothing(&down), 0), wait(seconds));
@@ -269,17 +269,17 @@ mod tests {
 
     #[test]
     fn the_code_s_end_is_the_end() {
-        let mut flow = DeviceFlow::begin(&grant(json!({ "expires_in": 12 })), 1_000);
+        let mut flow = DeviceFlow::begin(&grant(&json!({ "expires_in": 12 })), 1_000);
         assert_eq!(refused(&mut flow, "authorization_pending", 6_000), wait(5));
         let late = refused(&mut flow, "authorization_pending", 11_000);
         assert_eq!(late, Next::Over(Ended::Expired));
-        let endless = DeviceFlow::begin(&grant(json!({ "expires_in": u64::MAX })), 0);
+        let endless = DeviceFlow::begin(&grant(&json!({ "expires_in": u64::MAX })), 0);
         assert_eq!(endless.deadline_ms, 3_600_000);
     }
 
     #[test]
     fn numbers_may_be_texts_and_secrets_stay_hidden() {
-        let grant = grant(json!({ "expires_in": "600", "interval": 1.5 }));
+        let grant = grant(&json!({ "expires_in": "600", "interval": 1.5 }));
         assert_eq!((grant.expires_in, grant.interval), (600, Some(1)));
         assert!(!format!("{grant:?}").contains("canary"));
         let tokens =
