@@ -34,13 +34,11 @@ pub(super) async fn get(hub: &Url) -> Result<Option<Entry>> {
     });
     let Some(secret) = secret.await? else { return Ok(None) };
     // What stands in it is not repeated: it may be a token all the same.
-    serde_json::from_slice(&secret).map(Some).map_err(|_| {
-        Error::new(
-            Code::FileFailed,
-            format!("what the keyring holds for {hub} is no login of this version"),
-            "log in again: heph auth login",
-        )
-    })
+    let entry = serde_json::from_slice(&secret);
+    if entry.is_err() {
+        tracing::warn!(%hub, "what the keyring holds is no login of this version: it counts as none");
+    }
+    Ok(entry.ok())
 }
 
 pub(super) async fn put(hub: &Url, entry: &Entry) -> Result<()> {

@@ -40,7 +40,7 @@ struct Bench {
     vault: Vault,
     first: Secret,
     clock: Arc<AtomicU64>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 fn entry(provider: &Provider, now: u64) -> Entry {
@@ -69,7 +69,7 @@ impl Bench {
         assert!(login.bearer().await.is_none(), "nobody has asked for it");
         let first = login.rejected(None).await.unwrap();
         assert_eq!(first, entry.access_token);
-        Self { provider, login, vault, first, clock, _dir: dir }
+        Self { provider, login, vault, first, clock, dir }
     }
 
     fn pass(&self, seconds: u64) {
@@ -204,6 +204,23 @@ async fn a_provider_that_is_away_is_named_and_waited_for() {
     assert_eq!(bench.renewals(), 1);
     bench.pass(60);
     assert_ne!(bench.bearer().await, over);
+}
+
+/// The old tokens are worth nothing by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_cannot_be_kept_are_not_lost_and_kept_later() {
+    let bench = Bench::new().await;
+    let in_the_way = bench.dir.path().join("tokens.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    bench.pass(LIFE + 1);
+    let new = bench.bearer().await;
+    assert_ne!(new, bench.first);
+    assert_eq!(bench.kept().await, bench.first);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    bench.pass(60);
+    assert_eq!(bench.bearer().await, new);
+    bench.login.settled().await;
+    assert_eq!((bench.kept().await, bench.renewals()), (new, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
