@@ -18,6 +18,12 @@ fn lab(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name))
 }
 
+/// What a person does with a code.
+pub fn approve(uri: &str, code: &str, person: &str) {
+    let done = lab("openid-person").args(["approve", uri, code, person]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// Something that runs beside a test; it ends when it goes.
 struct Beside {
     child: Child,
@@ -42,14 +48,14 @@ impl Drop for Beside {
 }
 
 /// An OpenID provider.
-struct Provider {
+pub struct Provider {
     _running: Beside,
-    issuer: String,
+    pub issuer: String,
     lab: String,
 }
 
 impl Provider {
-    fn start(flags: &[&str]) -> Self {
+    pub fn start(flags: &[&str]) -> Self {
         let mut command = lab("openid-provider");
         command.args(flags);
         let running = Beside::start(command);
@@ -130,10 +136,7 @@ impl World {
             let event: Value = serde_json::from_str(&line).expect("a line of JSON on stderr");
             if event["event"] == "code" {
                 let text = |name: &str| event[name].as_str().unwrap().to_owned();
-                let (uri, code) = (text("verification_uri"), text("user_code"));
-                let done = lab("openid-person").args(["approve", &uri, &code, person]).output();
-                let done = done.unwrap();
-                assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+                approve(&text("verification_uri"), &text("user_code"), person);
             }
             err.push_str(&line);
         }

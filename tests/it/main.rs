@@ -15,5 +15,6 @@ mod rendered_site;
 mod sandbox;
 mod seeding;
 mod services;
+mod transcripts;
 mod under_systemd;
 mod units;

@@ -1,0 +1,122 @@
+//! What the documentation shows is what happens: each block marked as a
+//! transcript is typed, line by line, and what comes back is held against what
+//! stands there. `…` stands for what differs each time.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    identity::{Provider, approve},
+    sandbox::{Sandbox, free_port, program},
+};
+
+/// A line that is typed, and what is shown then.
+struct Step {
+    typed: String,
+    shown: Vec<String>,
+}
+
+fn steps(page: &str) -> Vec<Step> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let blocks = text.split("```transcript\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap().lines());
+    let mut steps: Vec<Step> = Vec::new();
+    for line in lines {
+        match line.strip_prefix("$ ") {
+            Some(typed) => steps.push(Step { typed: typed.to_owned(), shown: Vec::new() }),
+            None => steps.last_mut().expect("a line is typed first").shown.push(line.to_owned()),
+        }
+    }
+    steps
+}
+
+/// What the page's names stand for in this run.
+struct Names {
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl Names {
+    fn real(&self, text: &str) -> String {
+        self.pairs.iter().fold(text.to_owned(), |text, (name, real)| text.replace(name, real))
+    }
+
+    fn shown(&self, text: &str) -> String {
+        self.pairs.iter().fold(text.to_owned(), |text, (name, real)| text.replace(real, name))
+    }
+}
+
+/// A line against one with gaps: what is between them must be there, in order.
+fn fits(line: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('…');
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    for (n, part) in parts.iter().enumerate() {
+        let last = n + 1 == parts.len();
+        let at = if last && !part.is_empty() { rest.rfind(part) } else { rest.find(part) };
+        let Some(at) = at.filter(|at| *at > 0 || part.is_empty()) else { return false };
+        rest = if last && part.is_empty() { "" } else { &rest[at + part.len()..] };
+    }
+    rest.is_empty()
+}
+
+/// Types a line; a person answers what it asks for on the way.
+fn typed(sandbox: &Sandbox, line: &str) -> Vec<String> {
+    let path = program("heph").parent().unwrap().display().to_string();
+    let before = std::env::var("PATH").unwrap();
+    let mut command: Command = sandbox.command("bash");
+    command.args(["-c", &format!("{line} 2>&1")]).env("PATH", format!("{path}:{before}"));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        if let Some((uri, code)) =
+            line.trim().strip_prefix("sign in ").and_then(|line| line.split_once("code"))
+        {
+            approve(uri.trim(), code.trim(), "alice");
+        }
+        shown.push(line);
+    }
+    child.wait().unwrap();
+    shown
+}
+
+#[test]
+fn the_way_to_a_login_is_as_the_page_shows_it() {
+    let (sandbox, provider) = (Sandbox::new(), Provider::start(&[]));
+    let names = Names {
+        pairs: vec![
+            ("https://id.example", provider.issuer.clone()),
+            ("127.0.0.1:8787", format!("127.0.0.1:{}", free_port())),
+            ("~", sandbox.home().display().to_string()),
+        ],
+    };
+    let steps = steps("docs/how-to/log-in.md");
+    assert!(steps.len() >= 8);
+    for Step { typed: line, shown } in steps {
+        let mut real = names.real(&line);
+        if line.contains("--role hub") {
+            // The page's port is the usual one, which this machine may use.
+            real.push_str(&names.real(" --http-addr 127.0.0.1:8787"));
+        }
+        let seen: Vec<String> = typed(&sandbox, &real).iter().map(|l| names.shown(l)).collect();
+        let fit = seen.len() == shown.len() && seen.iter().zip(&shown).all(|(l, p)| fits(l, p));
+        assert!(
+            fit,
+            "$ {line}\nthe page shows:\n{}\nthis came:\n{}",
+            shown.join("\n"),
+            seen.join("\n")
+        );
+    }
+}
+
+#[test]
+fn a_line_fits_only_what_it_may() {
+    assert!(fits("ready in 0.3 s (pid 7)", "ready in … s (pid …)"));
+    assert!(fits("for 4m 59s, then renewed", "for …, then renewed"));
+    for line in ["ready in s (pid 7)", "ready in 0.3 s (pid )", "ready in 0.3 s (pid 7) and more"] {
+        assert!(!fits(line, "ready in … s (pid …)"), "{line}");
+    }
+    assert!(!fits("other", "word") && fits("word", "word"));
+}
