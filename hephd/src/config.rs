@@ -13,7 +13,7 @@ use url::Url;
 use crate::{
     args::{Flags, Mode},
     error::{Code, Error, Result},
-    id::OwnerId,
+    id::{self, OwnerId},
     paths,
 };
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// Whose tokens a hub takes; none where it asks for none.
     pub tokens: Option<Rules>,
+    /// A hub that may serve without tokens where that is a danger.
+    pub insecure_no_auth: bool,
     /// Whom a hub's owner is bound to.
     pub owner_sub: Option<String>,
     /// The owner that was named.
@@ -131,6 +133,7 @@ impl Flags {
             web_root: self.web_root.clone(),
             token_file: self.token_file.clone(),
             tokens,
+            insecure_no_auth: self.insecure_no_auth,
             owner_sub: self.owner_sub.clone(),
             owner_id: self.owner_id.as_deref().map(parse_owner).transpose()?,
             hub_url,
@@ -188,10 +191,8 @@ impl Flags {
 
     /// A subject is one at an issuer: without tokens there is none.
     fn check_owner_sub(&self, tokens: Option<&Rules>) -> Result<()> {
+        self.owner_sub.as_deref().map_or(Ok(()), check_sub)?;
         match (&self.owner_sub, tokens) {
-            (Some(sub), _) if sub.trim().is_empty() => {
-                Err(Error::usage("--owner-sub is empty", "give the owner's sub at the provider"))
-            }
             (Some(_), None) => Err(Error::usage(
                 "--owner-sub is given without an OpenID provider",
                 "add --oidc-issuer and --oidc-audience",
@@ -199,6 +200,16 @@ impl Flags {
             _ => Ok(()),
         }
     }
+}
+
+/// A `sub` as it stands in the owner's tokens.
+///
+/// # Errors
+/// `usage` for what no token can name anybody by.
+pub fn check_sub(sub: &str) -> Result<()> {
+    id::check_sub(sub).map_err(|why| {
+        Error::usage(format!("--owner-sub: {why}"), "give the owner's sub at the provider")
+    })
 }
 
 fn half(given: &str, missing: &str) -> Error {

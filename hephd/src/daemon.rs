@@ -1,7 +1,15 @@
 //! One daemon's life: take the store, bind, say that it is ready, serve,
 //! stop without losing anything.
 
-use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, sync::Arc, time::Duration};
+mod hub;
+
+use std::{
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustix::{
     fs::Mode as FileMode,
@@ -17,34 +25,25 @@ use tokio::{
 use crate::{
     args::Mode,
     clock::rfc3339,
-    config::{Config, Rules},
-    devices::{self, Devices},
+    config::Config,
+    devices::Devices,
     error::{Code, Error, Result},
-    hub::{self, Hub, door::Door, events::Events, guard::Guard, site::Site},
+    hub::door::Door,
     id::{OwnerId, draw_hex},
     login::{Login, desk::Desk},
     machine::Machine,
-    oidc::{Subject, keys::Pace},
     port,
     proxy::Proxy,
     replica::Replica,
-    rpc::{
-        self,
-        methods::Daemon,
-        server::Callee,
-        status::{Access, Health, NO_AUTHENTICATION},
-    },
+    rpc::{self, methods::Daemon, server::Callee, status::Health},
     spoke::{self, wire::Wire},
-    stopping::{self, Stop, Stopping},
+    stopping::{self, Stop},
     store::{Birth, Store, file},
     vigil,
 };
 
 /// Files that a daemon has open with some connections.
 const FEWEST_FILES: u64 = 64;
-
-/// A provider has so long to give its keys before the hub starts without.
-const FIRST_KEYS: Duration = Duration::from_secs(2);
 
 /// What is in flight when the daemon is told to stop has this long.
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
@@ -55,7 +54,18 @@ struct Bound {
     machine: Machine,
     store: Store,
     socket: UnixListener,
+    placed: Placed,
     http: Option<TcpListener>,
+    door: Option<Door>,
+}
+
+/// The socket's file, which goes with the daemon.
+struct Placed(PathBuf);
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -65,11 +75,16 @@ struct Bound {
 pub fn run(config: Config) -> Result<()> {
     check_file_limit()?;
     umask(FileMode::from_raw_mode(0o077));
+    config.check_files()?;
     if config.mode == Mode::Client {
         return run_proxy(&config);
     }
-    let (bound, _lock) = bind(config)?;
+    if config.existing_store && !config.db.exists() {
+        return Err(crate::store::missing(&config.db));
+    }
     let runtime = runtime()?;
+    let door = runtime.block_on(hub::door(&config))?;
+    let (bound, _lock) = bind(config, door)?;
     let (ended, replica) = runtime.block_on(serve(bound))?;
     // With the runtime goes whatever still held the store.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -96,12 +111,12 @@ fn check_file_limit() -> Result<()> {
 
 /// Without a replica there is a socket and nothing else.
 fn run_proxy(config: &Config) -> Result<()> {
-    config.check_files()?;
     let machine = Machine::this();
     let socket = rpc::server::bind(&config.socket)?;
+    let placed = Placed(config.socket.clone());
     let runtime = runtime()?;
     let ended = runtime.block_on(serve_proxy(config, &machine, socket));
-    let _ = std::fs::remove_file(&config.socket);
+    drop(placed);
     runtime.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("stopped");
     ended
@@ -141,12 +156,8 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// Takes everything that there is to take; the lock outlives all the rest.
-fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
-    config.check_files()?;
+fn bind(config: Config, door: Option<Door>) -> Result<(Bound, file::StoreLock)> {
     let machine = Machine::this();
-    if config.existing_store && !config.db.exists() {
-        return Err(crate::store::missing(&config.db));
-    }
     if config.db_is_default {
         file::make_private_folder(file::folder(&config.db))?;
     }
@@ -155,19 +166,15 @@ fn bind(config: Config) -> Result<(Bound, file::StoreLock)> {
     let mut lock = file::StoreLock::take(&config.db)?;
     // The store comes last: what is refused before it leaves none behind.
     let socket = rpc::server::bind(&config.socket)?;
+    let placed = Placed(config.socket.clone());
     let http = match config.mode {
         // hephd itself is restarted until the port is free: exit 1.
-        Mode::Server => Some(port::listen(config.http_addr).map_err(|error| {
-            let _ = std::fs::remove_file(&config.socket);
-            error.after_attempt()
-        })?),
+        Mode::Server => Some(port::listen(config.http_addr).map_err(Error::after_attempt)?),
         _ => None,
     };
-    let store = open_or_create(&config, &mut lock, &machine).map_err(|error| {
-        let _ = std::fs::remove_file(&config.socket);
-        of_store(&config.db, error)
-    })?;
-    Ok((Bound { config, machine, store, socket, http }, lock))
+    let store = open_or_create(&config, &mut lock, &machine)
+        .map_err(|error| of_store(&config.db, error))?;
+    Ok((Bound { config, machine, store, socket, placed, http, door }, lock))
 }
 
 /// The same failure, with the store's name, and that of whoever holds it.
@@ -192,23 +199,10 @@ fn open_or_create(config: &Config, lock: &mut file::StoreLock, machine: &Machine
         store.adopt(owner).map_err(|_| other_owner(&config.db, owner, &store))?;
     }
     if config.mode == Mode::Server {
+        hub::settle_owner(&store, config)?;
         store.set_meta("role", "hub")?;
-        bind_owner(&store, config)?;
     }
     Ok(store)
-}
-
-/// Whoever runs the hub has said whose it is: now, or when it was seeded.
-fn bind_owner(store: &Store, config: &Config) -> Result<()> {
-    let Some(Rules { issuer, .. }) = &config.tokens else { return Ok(()) };
-    let named = config.owner_sub.clone().map_or_else(|| store.promised(), |sub| Ok(Some(sub)))?;
-    let (Some(sub), Some(owner)) = (named, store.owner()?) else { return Ok(()) };
-    let subject = Subject { issuer: issuer.clone(), sub };
-    for other in store.bind(&owner, &subject)? {
-        tracing::warn!(sub = other.sub, issuer = other.issuer, "is no longer let in");
-    }
-    tracing::info!(sub = subject.sub, %owner, "the owner is bound");
-    Ok(())
 }
 
 fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
@@ -222,7 +216,7 @@ fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
 
 /// Serves until the end; gives how that came, and the store to close.
 async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
-    let Bound { config, machine, store, socket, http } = bound;
+    let Bound { config, machine, store, socket, placed, http, door } = bound;
     // From before the word "ready" on, to be stopped is to be stopped well.
     let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
@@ -252,68 +246,25 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
         tasks.spawn(cycles);
         spoke = Some(asked);
     }
-    let access = access(&config);
-    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health, devices, access });
+    let gate = http.is_some().then(|| hub::gate(&config, door.as_ref()));
+    let daemon = Arc::new(Daemon { replica: Arc::clone(&replica), spoke, health, devices, gate });
     if let Some(listener) = http {
-        let (events, feed) = hub::events::start(Arc::clone(&replica), stopping.clone());
-        let hub = hub(&config, &machine, &daemon, events)?;
-        if let Some(door) = &hub.door {
-            door.prime(FIRST_KEYS).await?;
-        }
-        tasks.spawn(serve_hub(listener, hub, feed, stopping.clone()));
+        let serving = hub::Serving { listener, door, daemon: Arc::clone(&daemon) };
+        tasks.spawn(hub::serve(serving, config.clone(), machine.clone(), stopping.clone()));
     }
     tasks.spawn(vigil::keep(Arc::clone(&replica), stopping.clone()));
-    tasks.spawn(rpc::server::serve(socket, Callee::Replica(daemon), desk, stopping));
+    tasks.spawn(rpc::server::serve(socket, Callee::Replica(Arc::clone(&daemon)), desk, stopping));
 
     announce(&config);
+    if let Some((_, warning)) = daemon.warning().await {
+        tracing::warn!("{warning}");
+    }
+    drop(daemon);
     let ended = wait_for_the_end(signals, &mut tasks).await;
     wind_down(&stop, tasks).await;
     settle(login).await;
-    let _ = std::fs::remove_file(&config.socket);
+    drop(placed);
     Ok((ended, replica))
-}
-
-/// Serves, and remembers who asked, until told to stop.
-async fn serve_hub(
-    listener: TcpListener,
-    hub: Hub,
-    feed: impl Future<Output = ()>,
-    stopping: Stopping,
-) -> Result<()> {
-    let (devices, replica) = (Arc::clone(&hub.daemon.devices), Arc::clone(&hub.replica));
-    let keep =
-        devices::keep(Arc::clone(&devices), Arc::clone(&replica), devices::EVERY, stopping.clone());
-    let hub = Arc::new(hub);
-    let fresh = keep_keys_fresh(Arc::clone(&hub), stopping.clone());
-    let (served, ..) = tokio::join!(hub::serve(listener, hub, stopping), feed, keep, fresh);
-    devices.save(&replica).await;
-    served
-}
-
-async fn keep_keys_fresh(hub: Arc<Hub>, mut stopping: Stopping) {
-    let Some(door) = &hub.door else { return };
-    tokio::select! {
-        () = door.keep_fresh() => {}
-        () = stopping.heard() => {}
-    }
-}
-
-fn hub(config: &Config, machine: &Machine, daemon: &Arc<Daemon>, events: Events) -> Result<Hub> {
-    let guard =
-        Guard { machine: machine.name.clone(), exposed: !config.http_addr.ip().is_loopback() };
-    let mut hub = Hub::new(Arc::clone(daemon), machine.clock.clone(), guard, events);
-    hub.site = config.web_root.clone().map(Site::of);
-    match &config.tokens {
-        Some(rules) => Ok(hub.behind(Door::new(rules.clone(), Pace::default())?)),
-        None => Ok(hub),
-    }
-}
-
-/// Who may ask a hub; whether anybody has claimed it is in the store.
-fn access(config: &Config) -> Option<Access> {
-    let issuer = config.tokens.as_ref().map(|rules| rules.issuer.clone());
-    let exposed = !config.http_addr.ip().is_loopback();
-    (config.mode == Mode::Server).then_some(Access { issuer, claimed: false, exposed })
 }
 
 fn health(config: &Config, machine: &Machine) -> Health {
@@ -355,11 +306,6 @@ fn announce(config: &Config) {
     tracing::info!(db, socket = %config.socket.display(), "ready: {what}");
     for (flag, what) in &config.not_yet {
         tracing::warn!("--{flag}: this version does not {what} yet");
-    }
-    if let Some((code, warning)) = access(config).and_then(|access| access.warning())
-        && code == NO_AUTHENTICATION
-    {
-        tracing::warn!(address = %config.http_addr, "{warning}");
     }
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
 }

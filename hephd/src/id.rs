@@ -171,3 +171,19 @@ fn digest_hex(parts: &[&str]) -> String {
     }
     hex(&hash.finalize()[..16])
 }
+/// A longer name for somebody is no name.
+const MAX_SUB_BYTES: usize = 1024;
+
+/// Whether a `sub` can name somebody, in a token or on a command line.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_sub(sub: &str) -> Result<(), &'static str> {
+    match sub {
+        _ if sub.trim().is_empty() => Err("it is empty"),
+        _ if sub.trim() != sub => Err("there is a blank before or after it"),
+        _ if sub.len() > MAX_SUB_BYTES => Err("it has more than 1024 bytes"),
+        _ if sub.contains(char::is_control) => Err("it has a line break or other control sign"),
+        _ => Ok(()),
+    }
+}

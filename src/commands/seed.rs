@@ -11,6 +11,7 @@ use std::{
 };
 
 use hephd::{
+    config::check_sub,
     error::{Code, Error, Result},
     id::OwnerId,
     report::{self, Report, Style, Warning},
@@ -35,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "ID", conflicts_with = "from")]
     pub owner_id: Option<String>,
     /// Bind the owner to this subject before anybody can claim the hub
-    #[arg(long, value_name = "SUB", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "SUB")]
     pub owner_sub: Option<String>,
     /// The hub's store, which must not exist yet
     #[arg(long, value_name = "DB")]
@@ -47,6 +48,7 @@ pub struct Args {
 /// # Errors
 /// Every refusal of `hephd::store::seed` (4), with nothing touched.
 pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
+    args.owner_sub.as_deref().map_or(Ok(()), check_sub)?;
     match (&args.from, &args.owner_id) {
         (Some(from), _) => seed_from(args, from, how, style, host),
         (None, Some(owner)) => born_with(args, owner, how, host),

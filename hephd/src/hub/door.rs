@@ -41,7 +41,9 @@ use crate::{
     },
     replica::Replica,
     store::subjects::Claim,
+    sync::Sender,
 };
+use jsonwebtoken::Header;
 
 /// For whom a request acts, and until when it may.
 #[derive(Debug, Clone)]
@@ -69,7 +71,8 @@ pub struct Door {
 enum Stopped {
     NoToken,
     Refused(Refused),
-    ProviderDown(Duration),
+    /// Nobody can say, for so long.
+    NotNow(Duration),
     /// The subject acts for nobody here.
     Nobody(Subject),
 }
@@ -107,15 +110,20 @@ impl Door {
         &self.keys
     }
 
-    /// Checks a token.
+    /// Checks a token. A signature that does not hold may be that of a key which
+    /// took the place of a known one.
     ///
     /// # Errors
     /// Why it does not count, or that nobody knows.
     pub async fn verify(&self, token: &str, now_secs: u64) -> Result<Verified, NoKey> {
         let header = token::header(token).map_err(NoKey::Refused)?;
-        let key = self.keys.find(&header).await?;
-        let verified = token::verify(token, &header, &key, &self.rules, now_secs);
-        let verified = verified.map_err(NoKey::Refused)?;
+        let mut checked = self.check(token, &header, now_secs).await;
+        if checked == Err(NoKey::Refused(Refused::Signature))
+            && self.keys.ask_if_due().await.is_ok()
+        {
+            checked = self.check(token, &header, now_secs).await;
+        }
+        let verified = checked?;
         if verified.typed {
             self.says_type.store(true, Relaxed);
         } else if self.says_type.load(Relaxed) {
@@ -125,13 +133,18 @@ impl Door {
         Ok(verified)
     }
 
-    async fn admit(&self, token: &str, replica: &Replica, now_secs: u64) -> Result<Acting, Failed> {
-        let Verified { subject, expires, .. } =
-            self.verify(token, now_secs).await.map_err(|no| match no {
-                NoKey::Refused(why) => Stopped::Refused(why),
-                NoKey::ProviderDown(wait) => Stopped::ProviderDown(wait),
-            })?;
-        let owner = self.owner_of(&subject, replica).await?;
+    async fn check(&self, token: &str, header: &Header, now: u64) -> Result<Verified, NoKey> {
+        let key = self.keys.find(header).await?;
+        token::verify(token, header, &key, &self.rules, now).map_err(NoKey::Refused)
+    }
+
+    async fn admit(&self, token: &str, hub: &Hub) -> Result<Acting, Failed> {
+        let verified = self.verify(token, hub.clock.now_ms() / 1000).await;
+        let Verified { subject, expires, .. } = verified.map_err(|no| match no {
+            NoKey::Refused(why) => Stopped::Refused(why),
+            NoKey::NotNow(wait) => Stopped::NotNow(wait),
+        })?;
+        let owner = within(hub.limits.patience, self.owner_of(&subject, &hub.replica)).await?;
         let owner = owner.ok_or(Stopped::Nobody(subject))?;
         Ok(Acting { owner, expires: Some(expires) })
     }
@@ -142,50 +155,46 @@ impl Door {
         if let Some(owner) = known().get(subject) {
             return Ok(Some(owner.clone()));
         }
-        let (asked, unclaimed) = (subject.clone(), replica.owner().await?);
-        let found = replica.read(move |store| {
-            let owner = store.resolve_owner(&asked)?;
-            Ok((owner.is_none() && !store.is_claimed(&unclaimed)?, owner))
-        });
-        let owner = match found.await? {
-            (true, _) => claim(subject, replica).await?,
-            (false, owner) => owner,
-        };
+        let (asked, stores) = (subject.clone(), replica.owner().await?);
+        let unclaimed = stores.clone();
+        let (owner, open, promised) = replica
+            .read(move |store| {
+                let owner = store.resolve_owner(&asked)?;
+                let open = owner.is_none() && !store.is_claimed(&unclaimed)?;
+                Ok((owner, open, store.promised()?.as_ref() == Some(&asked.sub)))
+            })
+            .await?;
+        let owner = if open { claim(subject, stores, replica).await? } else { owner };
         if let Some(owner) = &owner {
+            if promised {
+                replica.write(|store| store.keep_promise()).await?;
+            }
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known.insert(subject.clone(), owner.clone());
         }
         Ok(owner)
     }
 
-    /// Keeps the keys fresh until the daemon ends.
-    pub async fn keep_fresh(&self) {
-        loop {
-            tokio::time::sleep(self.keys.next_refresh()).await;
-            // What goes wrong is in the log; what is known goes on serving.
-            let _ = self.keys.refresh().await;
-        }
-    }
-
-    /// Asks the provider for its keys, for at most so long: a hub starts
-    /// without as well.
+    /// Asks the provider for its keys, and waits at most so long for them: a
+    /// hub starts without as well.
     ///
     /// # Errors
     /// `issuer_mismatch` when the provider is another than the one named.
-    pub async fn prime(&self, patience: Duration) -> Result<()> {
-        match tokio::time::timeout(patience, self.keys.refresh()).await {
-            Ok(Err(other @ NoAnswer::OtherIssuer(_))) => Err(other.error(self.issuer())),
-            Ok(_) => Ok(()),
-            Err(_) => {
+    pub async fn first_keys(&self, patience: Duration) -> Result<()> {
+        let answered = tokio::time::timeout(patience, self.keys.ask_if_due()).await;
+        match self.keys.trouble() {
+            Some(other @ NoAnswer::OtherIssuer(_)) => Err(other.error(self.issuer())),
+            _ if answered.is_err() => {
                 tracing::warn!("the OpenID provider {} does not answer yet", self.issuer());
                 Ok(())
             }
+            _ => Ok(()),
         }
     }
 }
 
-async fn claim(subject: &Subject, replica: &Replica) -> Result<Option<OwnerId>> {
-    let (owner, asked) = (replica.owner().await?, subject.clone());
+async fn claim(subject: &Subject, owner: OwnerId, replica: &Replica) -> Result<Option<OwnerId>> {
+    let asked = subject.clone();
     match replica.write(move |store| store.claim(&owner, &asked)).await? {
         Claim::Won(owner) => {
             tracing::warn!(sub = subject.sub, issuer = subject.issuer, %owner,
@@ -233,6 +242,8 @@ pub(super) async fn let_in(
 ) -> Response {
     match admit(&hub, Asks::of(&request)).await {
         Ok(acting) => {
+            // A device that syncs says who it is; a stranger says anything.
+            note_sender(&hub, &request);
             request.extensions_mut().insert(acting);
             next.run(request).await
         }
@@ -263,35 +274,45 @@ async fn admit(hub: &Hub, asks: Asks) -> Result<Acting, Failure> {
         let owner = within(hub.limits.patience, hub.replica.owner()).await?;
         return Ok(Acting { owner, expires: None });
     };
-    let now = hub.clock.now_ms();
     let admitted = match &asks.token {
-        Ok(token) => door.admit(token, &hub.replica, now / 1000).await,
+        Ok(token) => door.admit(token, hub).await,
         Err(stopped) => Err(stopped.clone().into()),
     };
     admitted.map_err(|failed| match failed {
         Failed::Hub(error) => error.into(),
-        Failed::Stopped(stopped) => turn_away(door, &stopped, &asks, now),
+        Failed::Stopped(stopped) => turn_away(door, &stopped, &asks, hub.clock.now_ms()),
     })
 }
 
-/// Why a token does not count is in the log and in the answer; the token is
-/// in neither.
+/// Why a token does not count is in the log and in the answer; the token is in
+/// neither. What comes too often is not told each time.
 fn turn_away(door: &Door, stopped: &Stopped, asks: &Asks, now_ms: u64) -> Failure {
     let Asks { peer, path, .. } = asks;
-    match stopped {
-        Stopped::NoToken => reply::wants_token(),
-        Stopped::ProviderDown(wait) => reply::provider_down(*wait),
-        Stopped::Nobody(Subject { sub, .. }) => {
-            tracing::warn!(%peer, path, sub, "turned away: they own nothing here");
+    if *stopped == Stopped::NoToken {
+        return reply::wants_token();
+    }
+    let seldom = door.attempts.failed(*peer, now_ms);
+    match (stopped, seldom) {
+        (Stopped::Nobody(Subject { sub, .. }), seldom) => {
+            if seldom.is_ok() {
+                tracing::warn!(%peer, path, sub, "turned away: they own nothing here");
+            }
             reply::owns_nothing()
         }
-        Stopped::Refused(why) => match door.attempts.failed(*peer, now_ms) {
-            Ok(()) => {
-                tracing::warn!(%peer, path, reason = %why, "turned away: the token does not count");
-                reply::bad_token(&why.to_string())
-            }
-            Err(wait) => reply::too_many_attempts(wait),
-        },
+        (_, Err(wait)) => reply::too_many_attempts(wait),
+        (Stopped::NotNow(wait), Ok(())) => reply::provider_down(*wait),
+        (Stopped::Refused(why), Ok(())) => {
+            tracing::warn!(%peer, path, reason = %why, "turned away: the token does not count");
+            reply::bad_token(&why.to_string())
+        }
+        (Stopped::NoToken, Ok(())) => reply::wants_token(),
+    }
+}
+
+fn note_sender(hub: &Hub, request: &Request) {
+    let sender = Sender::read(|name| request.headers().get(name)?.to_str().ok());
+    if let Some(sender) = sender.filter(|_| request.uri().path().starts_with("/sync/")) {
+        hub.daemon.devices.note(sender, hub.clock.now_ms());
     }
 }
 

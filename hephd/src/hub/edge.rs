@@ -16,7 +16,6 @@ use super::{
     limits::{MAX_FIELD_BYTES, MAX_FIELDS_BYTES},
     reply::{self, Failure},
 };
-use crate::sync::Sender;
 
 /// What a page may do with a hub that asks for a token: without one it gets
 /// nothing, and a browser never adds one by itself.
@@ -33,22 +32,11 @@ pub(super) async fn pass(State(hub): State<Arc<Hub>>, request: Request, next: Ne
     let mut response = match refuse(&hub, &request) {
         Err(failure) => failure.into_response(),
         Ok(()) if request.method() == Method::OPTIONS => reply::no_content(),
-        Ok(()) => {
-            note_sender(&hub, &route, request.headers());
-            next.run(request).await
-        }
+        Ok(()) => next.run(request).await,
     };
     hub.metrics.answered(&route, response.status().as_u16());
     dress(&hub, &route, response.headers_mut());
     response
-}
-
-/// A device that syncs says who it is.
-fn note_sender(hub: &Hub, route: &str, headers: &HeaderMap) {
-    let sender = Sender::read(|name| headers.get(name)?.to_str().ok());
-    if let Some(sender) = sender.filter(|_| route.starts_with("/sync/")) {
-        hub.daemon.devices.note(sender, hub.clock.now_ms());
-    }
 }
 
 fn refuse(hub: &Hub, request: &Request) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 //! One task works out the digest for all who listen, and not more often than
 //! [`GAP`] allows: a busy hub tells of many pushes at once.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Hub, door::Acting, reply::Reply};
-use crate::{id::OwnerId, op::Hash, replica::Replica, stopping::Stopping};
+use crate::{error::Result, id::OwnerId, op::Hash, replica::Replica, stopping::Stopping};
 
 /// Between two hints.
 const GAP: Duration = Duration::from_millis(25);
@@ -29,20 +29,20 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Where the digest is told.
 #[derive(Debug, Clone)]
 pub struct Events {
-    digest: watch::Receiver<Told>,
+    digests: watch::Receiver<Told>,
     stopping: Stopping,
 }
 
-/// Whose heads have which digest.
-type Told = Option<(OwnerId, Hash)>;
+/// The digest of each owner's heads.
+type Told = BTreeMap<OwnerId, Hash>;
 
 /// What the endpoint listens to, and the task that feeds it.
 pub fn start(
     replica: Arc<Replica>,
     stopping: Stopping,
 ) -> (Events, impl Future<Output = ()> + Send) {
-    let (tell, digest) = watch::channel(None);
-    let events = Events { digest, stopping: stopping.clone() };
+    let (tell, digests) = watch::channel(Told::new());
+    let events = Events { digests, stopping: stopping.clone() };
     (events, feed(replica, tell, stopping))
 }
 
@@ -50,18 +50,16 @@ async fn feed(replica: Arc<Replica>, tell: watch::Sender<Told>, mut stopping: St
     let mut moved = replica.hear_moved();
     loop {
         moved.mark_unchanged();
-        let digest = replica.read(|store| match store.owner()? {
-            Some(owner) => {
-                let digest = store.heads(&owner)?.digest(&owner);
-                Ok(Some((owner, digest)))
-            }
-            None => Ok(None),
+        let digests = replica.read(|store| {
+            let owners = store.owners()?.into_iter();
+            let digest = |owner: OwnerId| Ok((owner.clone(), store.heads(&owner)?.digest(&owner)));
+            owners.map(digest).collect::<Result<Told>>()
         });
         // What cannot be read now is told with the next change.
-        if let Ok(digest) = digest.await {
+        if let Ok(digests) = digests.await {
             tell.send_if_modified(|told| {
-                let moved = *told != digest;
-                *told = digest;
+                let moved = *told != digests;
+                *told = digests;
                 moved
             });
         }
@@ -79,13 +77,15 @@ async fn feed(replica: Arc<Replica>, tell: watch::Sender<Told>, mut stopping: St
 pub(super) async fn handle(State(hub): State<Arc<Hub>>, acting: Acting) -> Reply {
     let mut events = hub.events.clone();
     // The first hint is where the hub stands: whoever was away learns of it.
-    events.digest.mark_changed();
+    events.digests.mark_changed();
     let left = acting.expires.map(|expires| left(expires, hub.clock.now_ms()));
     let end = left.map_or(Instant::now() + FOR_EVER, |left| Instant::now() + left);
-    let hints = stream::unfold((events, acting.owner), move |(mut events, owner)| async move {
-        let next = tokio::time::timeout_at(end, next(&mut events, &owner));
-        let hint = Event::default().event("heads").data(next.await.ok()??.to_string());
-        Some((Ok::<_, Infallible>(hint), (events, owner)))
+    let begin = (events, acting.owner, None);
+    let hints = stream::unfold(begin, move |(mut events, owner, told)| async move {
+        let next = tokio::time::timeout_at(end, next(&mut events, &owner, told));
+        let digest = next.await.ok()??;
+        let hint = Event::default().event("heads").data(digest.to_string());
+        Some((Ok::<_, Infallible>(hint), (events, owner, Some(digest))))
     });
     let keep_alive = KeepAlive::new().interval(SIGN_OF_LIFE);
     Ok(Sse::new(hints).keep_alive(keep_alive).into_response())
@@ -96,17 +96,17 @@ fn left(expires_secs: u64, now_ms: u64) -> Duration {
     Duration::from_millis(expires_secs.saturating_mul(1000).saturating_sub(now_ms)).min(FOR_EVER)
 }
 
-/// The next digest of an owner's heads; none once the hub stops, as an open
-/// stream would keep it from ending.
-async fn next(events: &mut Events, owner: &OwnerId) -> Option<Hash> {
+/// The next digest of an owner's heads that differs from the last; none once
+/// the hub stops, as an open stream would keep it from ending.
+async fn next(events: &mut Events, owner: &OwnerId, told: Option<Hash>) -> Option<Hash> {
     loop {
         tokio::select! {
             () = events.stopping.heard() => return None,
-            changed = events.digest.changed() => changed.ok()?,
+            changed = events.digests.changed() => changed.ok()?,
         }
-        match &*events.digest.borrow_and_update() {
-            Some((whose, digest)) if whose == owner => return Some(*digest),
-            _ => {}
+        let digest = events.digests.borrow_and_update().get(owner).copied();
+        if digest.is_some() && digest != told {
+            return digest;
         }
     }
 }

@@ -1,31 +1,40 @@
 //! A provider's keys, kept while they are good.
 //!
 //! - A key that is not known may be new: the provider is asked, but not more
-//!   often than the cool-down allows, whoever makes up ids. The right to ask
-//!   is taken before it is used, so that a thousand at once ask once.
+//!   often than the cool-down allows, whoever makes up ids and for whatever
+//!   reason. The right to ask is taken before it is used, so that a thousand
+//!   at once ask once.
+//! - Whoever wanted to know may go away meanwhile: the question goes on, and
+//!   its answer serves the next.
 //! - A provider that is down takes nothing away: what was known still serves.
 //! - What it no longer lists is forgotten with its next answer.
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey, Header,
-    jwk::{Jwk, KeyAlgorithm, PublicKeyUse},
+    Algorithm, DecodingKey, Header,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::{
     provider::{NoAnswer, Provider},
     token::Refused,
 };
 
-/// Ids that are known to be nobody's.
+/// Document and keys together take no longer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Ids that the last answer is known not to have.
 const MOST_UNKNOWN: usize = 128;
 
 /// More keys than this no provider needs.
@@ -41,17 +50,11 @@ pub struct Pace {
     pub cool_down: Duration,
     /// After so long it is asked again without a reason.
     pub refresh: Duration,
-    /// An id that was nobody's is believed to be so for as long.
-    pub nobody: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            cool_down: Duration::from_secs(30),
-            refresh: Duration::from_secs(600),
-            nobody: Duration::from_secs(300),
-        }
+        Self { cool_down: Duration::from_secs(30), refresh: Duration::from_secs(600) }
     }
 }
 
@@ -60,29 +63,35 @@ impl Default for Pace {
 pub enum NoKey {
     /// The token is at fault.
     Refused(Refused),
-    /// The provider is: nobody knows whether the token is good. Ask again
-    /// after so long.
-    ProviderDown(Duration),
+    /// Nobody knows: the provider did not answer, or may not be asked again
+    /// before so long.
+    NotNow(Duration),
 }
 
-/// The keys of a provider.
+/// The keys of a provider. A clone has the same.
+#[derive(Debug, Clone)]
+pub struct Keys(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct Keys {
+struct Shared {
     provider: Provider,
     pace: Pace,
     known: Mutex<Known>,
-    /// Held while the provider is asked.
-    asking: tokio::sync::Mutex<()>,
+    /// Counts the questions that have ended.
+    ended: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     keys: Vec<Key>,
-    /// When the provider was last asked, or is being asked.
+    /// When the provider was last asked.
     asked: Option<Instant>,
-    /// The last question brought an answer.
-    well: bool,
-    nobodys: VecDeque<(String, Instant)>,
+    /// It is being asked now.
+    asking: bool,
+    /// What came of the last question.
+    last: Option<Result<(), NoAnswer>>,
+    /// Ids that were looked for in the last answer, in vain.
+    unknown: VecDeque<Option<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,17 +106,31 @@ struct JwkSet {
     keys: Vec<Value>,
 }
 
+/// What the known keys have to say of a token's header.
+enum Found {
+    Key(DecodingKey),
+    Refused(Refused),
+    Nothing,
+}
+
 impl Keys {
     /// None yet.
     #[must_use]
     pub fn of(provider: Provider, pace: Pace) -> Self {
-        Self { provider, pace, known: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        let (known, ended) = (Mutex::default(), watch::Sender::new(0));
+        Self(Arc::new(Shared { provider, pace, known, ended }))
     }
 
     /// The provider.
     #[must_use]
-    pub const fn provider(&self) -> &Provider {
-        &self.provider
+    pub fn provider(&self) -> &Provider {
+        &self.0.provider
+    }
+
+    /// Whether there is any key to check with.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        !self.0.known().keys.is_empty()
     }
 
     /// The key that a token's header names.
@@ -118,74 +141,91 @@ impl Keys {
         if header.kid.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
             return Err(NoKey::Refused(Refused::UnknownKey));
         }
-        match self.look(header) {
-            Look::Found(key) => return Ok(key),
-            Look::Refused(why) => return Err(NoKey::Refused(why)),
-            Look::Unknown => {}
+        if let Some(settled) = self.0.known().settled(header) {
+            return settled;
         }
-        let _alone = self.asking.lock().await;
-        // Somebody may have asked meanwhile.
-        if let Look::Found(key) = self.look(header) {
-            return Ok(key);
+        if let Err(wait) = self.ask_if_due().await {
+            let checked = self.0.known().unknown.contains(&header.kid);
+            return Err(if checked {
+                NoKey::Refused(Refused::UnknownKey)
+            } else {
+                NoKey::NotNow(wait)
+            });
         }
-        let asked = self.ask_if_due().await;
-        match self.look(header) {
-            Look::Found(key) => Ok(key),
-            Look::Refused(why) => Err(NoKey::Refused(why)),
-            Look::Unknown => Err(self.unknown(header, asked)),
-        }
+        let mut known = self.0.known();
+        known.settled(header).unwrap_or_else(|| match known.last {
+            Some(Ok(())) => {
+                known.note_unknown(header.kid.clone());
+                Err(NoKey::Refused(Refused::UnknownKey))
+            }
+            _ => Err(NoKey::NotNow(self.0.pace.cool_down)),
+        })
     }
 
-    /// Asks the provider now, without a reason.
+    /// Asks the provider, unless that was done a moment ago; waits for the
+    /// answer if it is being asked.
     ///
     /// # Errors
-    /// What it last answered, where that does not count.
-    pub async fn refresh(&self) -> Result<(), NoAnswer> {
-        let _alone = self.asking.lock().await;
-        self.ask().await
+    /// How long until it may be asked again.
+    pub async fn ask_if_due(&self) -> Result<(), Duration> {
+        let mut ended = self.0.ended.subscribe();
+        self.begin_if_due()?;
+        // The sender lives as long as this does.
+        let _ = ended.changed().await;
+        Ok(())
     }
 
-    /// Whether there is any key to check with.
+    /// What the last answer lacked to count; none where it did, or there is
+    /// none yet.
     #[must_use]
-    pub fn has_any(&self) -> bool {
-        !self.known().keys.is_empty()
+    pub fn trouble(&self) -> Option<NoAnswer> {
+        self.0.known().last.clone().and_then(Result::err)
     }
 
-    /// How long until it is worth asking again without a reason.
-    #[must_use]
-    pub fn next_refresh(&self) -> Duration {
-        if self.known().well { self.pace.refresh } else { self.pace.cool_down }
-    }
-
-    async fn ask_if_due(&self) -> bool {
-        let asked = self.known().asked;
-        let due = asked.is_none_or(|asked| asked.elapsed() >= self.pace.cool_down);
-        if due {
-            // What went wrong is in the log, and in `well`.
-            let _ = self.ask().await;
+    /// Keeps them fresh, for ever.
+    pub async fn keep_fresh(&self) {
+        loop {
+            let well = matches!(self.0.known().last, Some(Ok(())));
+            let pause = if well { self.0.pace.refresh } else { self.0.pace.cool_down };
+            tokio::time::sleep(pause).await;
+            // Too early is as good: somebody else has asked.
+            let _ = self.ask_if_due().await;
         }
-        due
     }
 
-    async fn ask(&self) -> Result<(), NoAnswer> {
-        self.known().asked = Some(Instant::now());
-        let answer = self.fetch().await;
+    fn begin_if_due(&self) -> Result<(), Duration> {
+        let mut known = self.0.known();
+        if known.asking {
+            return Ok(());
+        }
+        let since = known.asked.map(|asked| asked.elapsed());
+        let left = since.and_then(|since| self.0.pace.cool_down.checked_sub(since));
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            return Err(left);
+        }
+        (known.asked, known.asking) = (Some(Instant::now()), true);
+        drop(known);
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move { shared.ask().await });
+        Ok(())
+    }
+}
+
+impl Shared {
+    async fn ask(&self) {
+        let late = |_| Err(NoAnswer::Down(format!("no answer in {} s", DEADLINE.as_secs())));
+        let answer = timeout(DEADLINE, self.fetch()).await.unwrap_or_else(late);
         let mut known = self.known();
-        known.well = answer.is_ok();
-        match answer {
-            Ok(keys) => {
-                known.nobodys.retain(|(id, _)| !keys.iter().any(|key| key.id.as_ref() == Some(id)));
-                known.keys = keys;
-                Ok(())
-            }
-            Err(why) => {
-                let error = why.error(self.provider.issuer());
-                let kept = known.keys.len();
-                drop(known);
-                tracing::warn!(keys_kept = kept, "{}", error.message);
-                Err(why)
-            }
+        known.asking = false;
+        known.unknown.clear();
+        known.last = Some(answer.map(|keys| known.keys = keys));
+        let (kept, trouble) = (known.keys.len(), known.last.clone().and_then(Result::err));
+        drop(known);
+        if let Some(trouble) = trouble {
+            let error = trouble.error(self.provider.issuer());
+            tracing::warn!(keys_kept = kept, "{}", error.message);
         }
+        self.ended.send_modify(|ended| *ended += 1);
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, NoAnswer> {
@@ -199,53 +239,40 @@ impl Keys {
         Ok(keys)
     }
 
-    fn look(&self, header: &Header) -> Look {
-        let known = self.known();
-        let mut fit = known.keys.iter().filter(|key| key.algorithm == header.alg);
-        let found = match &header.kid {
-            Some(id) => fit.find(|key| key.id.as_ref() == Some(id)),
-            None => match (fit.next(), fit.next()) {
-                (Some(only), None) => Some(only),
-                (Some(_), Some(_)) => return Look::Refused(Refused::NoKeyId),
-                (None, _) => None,
-            },
-        };
-        if let Some(key) = found {
-            return Look::Found(key.key.clone());
-        }
-        let id = header.kid.as_deref().unwrap_or_default();
-        let believed = |since: &Instant| since.elapsed() < self.pace.nobody;
-        let nobodys = known.nobodys.iter().any(|(nobody, at)| nobody == id && believed(at));
-        if nobodys { Look::Refused(Refused::UnknownKey) } else { Look::Unknown }
-    }
-
-    /// That a key is nobody's is only known from an answer that came after the
-    /// token did: it may be newer than the last one.
-    fn unknown(&self, header: &Header, asked: bool) -> NoKey {
-        let mut known = self.known();
-        if !known.well {
-            return NoKey::ProviderDown(self.pace.cool_down);
-        }
-        if asked {
-            if known.nobodys.len() >= MOST_UNKNOWN {
-                known.nobodys.pop_front();
-            }
-            let id = header.kid.clone().unwrap_or_default();
-            known.nobodys.push_back((id, Instant::now()));
-        }
-        NoKey::Refused(Refused::UnknownKey)
-    }
-
     fn known(&self) -> MutexGuard<'_, Known> {
         // What is in it is whole between any two statements.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-enum Look {
-    Found(DecodingKey),
-    Refused(Refused),
-    Unknown,
+impl Known {
+    /// What is certain without asking.
+    fn settled(&self, header: &Header) -> Option<Result<DecodingKey, NoKey>> {
+        match self.look(header) {
+            Found::Key(key) => Some(Ok(key)),
+            Found::Refused(why) => Some(Err(NoKey::Refused(why))),
+            Found::Nothing => None,
+        }
+    }
+
+    fn look(&self, header: &Header) -> Found {
+        let mut fit = self.keys.iter().filter(|key| key.algorithm == header.alg);
+        let found = match &header.kid {
+            Some(id) => fit.find(|key| key.id.as_ref() == Some(id)),
+            None => match (fit.next(), fit.next()) {
+                (Some(_), Some(_)) => return Found::Refused(Refused::NoKeyId),
+                (only, _) => only,
+            },
+        };
+        found.map_or(Found::Nothing, |key| Found::Key(key.key.clone()))
+    }
+
+    fn note_unknown(&mut self, id: Option<String>) {
+        if self.unknown.len() >= MOST_UNKNOWN {
+            self.unknown.pop_front();
+        }
+        self.unknown.push_back(id);
+    }
 }
 
 /// A key that may check a token of one algorithm; none for all others.
@@ -255,11 +282,15 @@ fn usable(value: Value) -> Option<Key> {
     if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
-    let algorithm = match (key.family(), common.key_algorithm) {
-        (AlgorithmFamily::Rsa, None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
-        (AlgorithmFamily::Ec, None | Some(KeyAlgorithm::ES256)) => Algorithm::ES256,
+    let algorithm = match (&jwk.algorithm, common.key_algorithm) {
+        (AlgorithmParameters::RSA(_), None | Some(KeyAlgorithm::RS256)) => Algorithm::RS256,
+        (AlgorithmParameters::EllipticCurve(ec), None | Some(KeyAlgorithm::ES256))
+            if ec.curve == EllipticCurve::P256 =>
+        {
+            Algorithm::ES256
+        }
         _ => return None,
     };
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
     Some(Key { id: common.key_id.clone(), algorithm, key })
 }

@@ -16,6 +16,12 @@ pub mod token;
 
 use serde::{Deserialize, Serialize};
 
+/// What a stranger wrote, short and on one line.
+fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(100).collect();
+    format!("{short:?}")
+}
+
 /// Who somebody is: `sub` names one person at one issuer, and another one at
 /// the next.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub struct Provider {
 }
 
 /// What its document says, as far as it is of use here. Every URL in it has
-/// been looked at: https, or this machine.
+/// been looked at: https, or this machine where the issuer is on it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Document {
     /// Itself, in its own spelling.
@@ -71,16 +71,21 @@ impl NoAnswer {
             ),
             Self::Wrong(why) => Error::new(
                 Code::AuthFailed,
-                format!("{issuer} does not answer like an OpenID provider: {why}"),
+                format!("{issuer} does not answer like an OpenID provider: {}", one_line(why)),
                 "look at the issuer's spelling: --oidc-issuer URL",
             ),
             Self::OtherIssuer(said) => Error::new(
                 Code::IssuerMismatch,
-                format!("the OpenID provider at {issuer} calls itself {said}"),
-                format!("give the issuer in its own spelling: --oidc-issuer {said}"),
+                format!("the OpenID provider at {issuer} calls itself {}", one_line(said)),
+                format!("give the issuer in its own spelling: --oidc-issuer {}", one_line(said)),
             ),
         }
     }
+}
+
+/// What somebody else's server said, short and without what is no sign.
+fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 impl Provider {
@@ -118,8 +123,10 @@ impl Provider {
         }
         let optional = [&document.device_authorization_endpoint, &document.revocation_endpoint];
         let needed = [&document.jwks_uri, &document.token_endpoint];
+        // Only who is on this machine itself may send us to a port of it.
+        let here = self.issuer.starts_with("http:");
         for url in needed.into_iter().chain(optional.into_iter().flatten()) {
-            if url.scheme() != "https" && !is_loopback(url) {
+            if url.scheme() != "https" && !(here && url.scheme() == "http" && is_loopback(url)) {
                 return Err(NoAnswer::Wrong(format!("it names {url}, which is without TLS")));
             }
         }

@@ -14,6 +14,7 @@ use crate::{
     devices::Devices,
     error::{Code, Error, Result},
     id::{Origin, OwnerId},
+    oidc::keys::Keys,
     op::Heads,
     replica::Replica,
     spoke::{Spoke, SyncHealth},
@@ -32,7 +33,30 @@ pub struct Daemon {
     /// Who asks, where this is a hub.
     pub devices: Arc<Devices>,
     /// Who may ask, where this is a hub.
-    pub access: Option<Access>,
+    pub gate: Option<Gate>,
+}
+
+/// Who may ask a hub, as it was told.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    /// The keys of those whose tokens count; none where nobody needs one.
+    pub keys: Option<Keys>,
+    /// It listens on more than this machine.
+    pub exposed: bool,
+}
+
+impl Gate {
+    fn access(self, store: &Store, owner: Option<&OwnerId>) -> Result<Access> {
+        let issuer = self.keys.as_ref().map(|keys| keys.provider().issuer().to_owned());
+        let bound = owner.map_or(Ok(Vec::new()), |owner| store.subjects_of(owner))?;
+        Ok(Access {
+            keys: self.keys.as_ref().is_some_and(Keys::has_any),
+            claimed: !bound.is_empty(),
+            reachable: bound.iter().any(|subject| Some(&subject.issuer) == issuer.as_ref()),
+            exposed: self.exposed,
+            issuer,
+        })
+    }
 }
 
 impl Daemon {
@@ -59,6 +83,11 @@ impl Daemon {
         }
     }
 
+    /// What a person should know of who may ask, where this is a hub.
+    pub async fn warning(&self) -> Option<(&'static str, &'static str)> {
+        self.sync_status(None).await.ok()?.access?.warning()
+    }
+
     async fn sync_now(&self) -> Result<()> {
         match &self.spoke {
             Some(spoke) => spoke.sync_now().await,
@@ -72,18 +101,22 @@ impl Daemon {
 
     async fn sync_status(&self, acting: Option<OwnerId>) -> Result<SyncStatus> {
         let health = self.spoke.as_ref().map(Spoke::health).unwrap_or_default();
-        let devices = self.devices.seen();
+        let mut devices = self.devices.seen();
         let mut known = SyncStatus {
             mode: self.health.mode.clone(),
             hub_url: self.spoke.as_ref().map(|spoke| spoke.hub_url.to_string()),
-            access: self.access.clone(),
             ..SyncStatus::default()
         };
+        let gate = self.gate.clone();
+        // Another owner's devices are none of theirs.
+        let all = acting.is_none();
         let describe = move |store: &Store| {
             let owner = acting.map_or_else(|| store.owner(), |owner| Ok(Some(owner)))?;
-            if let (Some(access), Some(owner)) = (&mut known.access, &owner) {
-                access.claimed = store.is_claimed(owner)?;
+            if let (false, Some(owner)) = (all, &owner) {
+                let theirs = |origin: &Origin| store.knows(owner, origin).unwrap_or(false);
+                devices.retain(|origin, _| theirs(origin));
             }
+            known.access = gate.map(|gate| gate.access(store, owner.as_ref())).transpose()?;
             describe(store, owner, known, health, devices)
         };
         self.replica.read(describe).await

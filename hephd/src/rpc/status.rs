@@ -103,16 +103,18 @@ impl SyncStatus {
     }
 }
 
-/// The warning of a hub that lets everybody in.
-pub const NO_AUTHENTICATION: &str = "no_authentication";
-
 /// Who may ask a hub.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Access {
     /// Whose tokens count; none where nobody needs one.
     pub issuer: Option<String>,
+    /// The issuer's keys are known; while they are not, nobody gets in.
+    pub keys: bool,
     /// A subject is bound to the owner, so nobody else can claim it.
     pub claimed: bool,
+    /// One of them is this issuer's, and can get in.
+    pub reachable: bool,
     /// It listens on more than this machine.
     pub exposed: bool,
 }
@@ -121,14 +123,23 @@ impl Access {
     /// What a person should know, as a code and a line.
     #[must_use]
     pub fn warning(&self) -> Option<(&'static str, &'static str)> {
-        match (&self.issuer, self.claimed, self.exposed) {
-            (Some(_), false, _) => Some((
+        match self {
+            Self { issuer: Some(_), claimed: false, .. } => Some((
                 "hub_unclaimed",
                 "nobody has claimed this hub: the first who logs in owns it; log in, or name \
                  the owner with --owner-sub",
             )),
-            (None, _, true) => Some((
-                NO_AUTHENTICATION,
+            Self { issuer: Some(_), reachable: false, .. } => Some((
+                "owner_elsewhere",
+                "its owner is known at another issuer, so nobody gets in: name them at this one \
+                 with --owner-sub",
+            )),
+            Self { issuer: Some(_), keys: false, .. } => Some((
+                "provider_silent",
+                "the OpenID provider never gave its keys, so nobody gets in: its log says why",
+            )),
+            Self { issuer: None, exposed, claimed, .. } if *exposed || *claimed => Some((
+                "no_authentication",
                 "--insecure-no-auth: everybody who reaches this hub may read and write",
             )),
             _ => None,

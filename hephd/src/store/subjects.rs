@@ -4,6 +4,8 @@
 //! A subject has one owner at most. An owner that no subject is bound to is
 //! *unclaimed*: the first that comes may have it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::OptionalExtension;
 
 use super::{Store, damaged, transaction::Work};
@@ -12,7 +14,8 @@ use crate::{error::Result, id::OwnerId, oidc::Subject};
 /// The keys begin so; issuer and `sub` follow, as a JSON array.
 const KEYS: &str = "hub_subject:";
 
-/// A `sub` that the owner is to be bound to once the issuer is known.
+/// A `sub` that the owner is bound to at each start, whatever the issuer is,
+/// until its token has come in once: a mistyped issuer costs nothing.
 const PROMISED: &str = "hub_owner_sub";
 
 /// What became of a claim.
@@ -80,9 +83,18 @@ impl Store {
             self.conn.execute("DELETE FROM meta WHERE key = ?1", [key_of(other)])?;
         }
         self.set_meta(&key_of(subject), owner.as_str())?;
-        self.conn.execute("DELETE FROM meta WHERE key = ?1", [PROMISED])?;
         work.commit()?;
         Ok(others)
+    }
+
+    /// Whoever the owner was promised to has come: from now on they are bound
+    /// as anybody else is.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn keep_promise(&self) -> Result<()> {
+        self.conn.execute("DELETE FROM meta WHERE key = ?1", [PROMISED])?;
+        Ok(())
     }
 
     /// Whom an owner is bound to.
@@ -97,6 +109,21 @@ impl Store {
         let keys = read.query_map([owner.as_str()], |row| row.get::<_, String>(0))?;
         let keys = keys.collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(keys.iter().filter_map(|key| subject_of(key)).collect())
+    }
+
+    /// Everybody whose data may be here: the store's owner, and whoever a
+    /// subject is bound to.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn owners(&self) -> Result<BTreeSet<OwnerId>> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT value FROM meta
+             WHERE key = 'owner_id' OR key >= 'hub_subject:' AND key < 'hub_subject;'",
+        )?;
+        let owners = read.query_map([], |row| row.get::<_, String>(0))?;
+        let owners = owners.collect::<rusqlite::Result<Vec<_>>>()?;
+        owners.iter().map(|text| text.parse().map_err(|e| damaged("an owner", &e))).collect()
     }
 
     /// The `sub` that the owner was promised to before an issuer was known.
@@ -182,6 +209,8 @@ mod tests {
         assert_eq!(store.bind(&owner, &mine).unwrap(), []);
         assert_eq!(store.resolve_owner(&thief).unwrap(), None);
         assert_eq!(store.subjects_of(&owner).unwrap(), [mine]);
-        assert_eq!(store.promised().unwrap(), None, "a promise is kept once");
+        assert_eq!(store.promised().unwrap().as_deref(), Some("mine"), "they have not come yet");
+        store.keep_promise().unwrap();
+        assert_eq!(store.promised().unwrap(), None);
     }
 }

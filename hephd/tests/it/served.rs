@@ -82,7 +82,7 @@ fn new_hub(db: &Path, stopping: Stopping) -> (Hub, impl Future<Output = ()> + Se
         started: "2026-01-01T00:00:00Z".to_owned(),
     };
     let daemon =
-        Arc::new(Daemon { replica, spoke: None, health, devices: Arc::default(), access: None });
+        Arc::new(Daemon { replica, spoke: None, health, devices: Arc::default(), gate: None });
     let (events, feed) = hub::events::start(Arc::clone(&daemon.replica), stopping);
     let guard = Guard { machine: machine.name, exposed: false };
     (Hub::new(daemon, machine.clock, guard, events), feed)
