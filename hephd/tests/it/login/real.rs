@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{call, log_in_with, no_canary};
@@ -126,6 +127,14 @@ fn with_keyring(home: &Home, locked: bool, url: &str) -> Running {
     running
 }
 
+/// Ends hephd itself; its session ends with it.
+fn end(mut device: Running) {
+    let pid = call(&device, "health")["pid"].as_i64().unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(device.child.wait().unwrap().success());
+}
+
 #[test]
 fn a_real_keyring_keeps_a_login_over_a_restart() {
     if !equipped(&["dbus-daemon", "gnome-keyring-daemon"]) || !lab("keyring").exists() {
@@ -139,7 +148,7 @@ fn a_real_keyring_keeps_a_login_over_a_restart() {
         (&events[0]["token_place"], &result["token_place"]),
         (&json!("keyring"), &json!("keyring"))
     );
-    device.stop();
+    end(device);
     let device = with_keyring(&home, false, &url);
     let status = call(&device, "auth.status");
     assert_eq!((&status["logged_in"], &status["name"]), (&json!(true), &json!("ada@example.test")));
@@ -147,7 +156,7 @@ fn a_real_keyring_keeps_a_login_over_a_restart() {
     assert_eq!((&out["was_logged_in"], &out["revoked"]), (&json!(true), &json!(true)));
     assert_eq!(call(&device, "auth.status")["logged_in"], false);
     log_in_with(&mut device.client(), &json!({})).unwrap();
-    device.stop();
+    end(device);
     // After a reboot it is locked.
     let device = with_keyring(&home, true, &url);
     let status = call(&device, "auth.status");
@@ -155,6 +164,6 @@ fn a_real_keyring_keeps_a_login_over_a_restart() {
     assert_eq!(status["logged_in"], false);
     assert!(error["message"].as_str().unwrap().contains("keyring"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("--token-file PATH"), "{error}");
-    device.stop();
+    end(device);
     no_canary("the log", &std::fs::read_to_string(home.path("log")).unwrap());
 }
