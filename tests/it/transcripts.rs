@@ -1,6 +1,6 @@
 //! What the documentation shows is what happens: each block marked as a
 //! transcript is typed, line by line, and what comes back is held against what
-//! stands there. `…` stands for what differs each time.
+//! stands there. `…` stands for what differs each time, and alone for any lines.
 
 use std::{
     io::{BufRead, BufReader},
@@ -62,6 +62,20 @@ fn fits(line: &str, pattern: &str) -> bool {
     rest.is_empty()
 }
 
+/// All lines against all that stand on the page.
+fn all_fit(lines: &[String], patterns: &[String]) -> bool {
+    match (lines, patterns) {
+        ([], []) => true,
+        (_, [any, rest @ ..]) if any == "…" => {
+            (0..=lines.len()).any(|skipped| all_fit(&lines[skipped..], rest))
+        }
+        ([line, lines @ ..], [pattern, patterns @ ..]) => {
+            fits(line, pattern) && all_fit(lines, patterns)
+        }
+        _ => false,
+    }
+}
+
 /// Types a line; a person answers what it asks for on the way.
 fn typed(sandbox: &Sandbox, line: &str) -> Vec<String> {
     let path = program("heph").parent().unwrap().display().to_string();
@@ -101,9 +115,8 @@ fn the_way_to_a_login_is_as_the_page_shows_it() {
             real.push_str(&names.real(" --http-addr 127.0.0.1:8787"));
         }
         let seen: Vec<String> = typed(&sandbox, &real).iter().map(|l| names.shown(l)).collect();
-        let fit = seen.len() == shown.len() && seen.iter().zip(&shown).all(|(l, p)| fits(l, p));
         assert!(
-            fit,
+            all_fit(&seen, &shown),
             "$ {line}\nthe page shows:\n{}\nthis came:\n{}",
             shown.join("\n"),
             seen.join("\n")

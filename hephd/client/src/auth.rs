@@ -131,7 +131,7 @@ fn say(lines: &[String]) -> Result<()> {
 
 fn signed_in(LoggedIn { status, hub }: &LoggedIn) -> Report {
     let name = clean(status.name.as_deref().unwrap_or("somebody"));
-    let line = format!("✓ signed in as {name}   {}", place(status));
+    let line = format!("✓ signed in as {name}   token in {}", place(status));
     let data = json!(LoggedIn { status: status.clone(), hub: *hub });
     let mut report = Report::new("logged_in", true, data).line(line);
     if *hub == AtHub::Unreachable {
@@ -148,8 +148,8 @@ fn signed_in(LoggedIn { status, hub }: &LoggedIn) -> Report {
 
 fn place(status: &AuthStatus) -> String {
     match status.token_place.as_str() {
-        "keyring" => "token in the keyring".to_owned(),
-        path => format!("token in {} (0600)", clean(path)),
+        "keyring" => "the system's keyring".to_owned(),
+        path => format!("{} (0600)", clean(path)),
     }
 }
 

@@ -86,8 +86,8 @@ fn row_10_row_11_row_12_what_is_wrong_with_a_provider_is_named() {
         (&["--oidc-issuer", "https://me:word@id.example/", "--oidc-audience", "a"], &["https"]),
         (&["--owner-sub", "ann"], &["--owner-sub", "--oidc-issuer"]),
         (
-            &["--oidc-issuer", ISSUER, "--oidc-audience", "a", "--owner-sub", ""],
-            &["--owner-sub is empty"],
+            &["--oidc-issuer", ISSUER, "--oidc-audience", "a", "--owner-sub", " ann"],
+            &["--owner-sub", "blank"],
         ),
     ];
     for (words, named) in cases {
@@ -139,6 +139,52 @@ fn row_13_an_issuer_that_spells_itself_otherwise_is_refused_with_both() {
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("[issuer_mismatch]") && said.contains(&other), "{said}");
     assert!(said.replace(&other, "").contains(&mint.issuer), "both are there: {said}");
+    let left = std::fs::read_dir(home.path("hub")).unwrap().count();
+    assert_eq!(left, 0, "nothing was made");
+}
+
+/// A seed's promise is not spent on a mistyped issuer, nor on one that changes
+/// before the owner has come.
+#[test]
+fn a_promise_outlives_a_mistyped_issuer() {
+    let (home, mint, other) = (Home::new(), Mint::new(Key::ec()), Mint::new(Key::ec()));
+    let db = home.folder("hub").join("heph.db");
+    let birth = hephd::store::Birth::Promised("the-owner".parse().unwrap(), "ann".to_owned());
+    hephd::store::Store::create(&db, &birth, &hephd::clock::Entropy::System).unwrap();
+    let (wrong, _) = hub(&home, &other, &[]);
+    assert_eq!(wrong.stop(), 0);
+    let (right, port) = hub(&home, &mint, &[]);
+    assert_eq!(heads(port, &mint.token("bob")), 403);
+    assert_eq!(heads(port, &mint.token("ann")), 200);
+    assert_eq!(right.stop(), 0);
+    // Now that ann has come she is ann of this issuer, and of no other.
+    let (later, port) = hub(&home, &other, &[]);
+    assert_eq!(heads(port, &other.token("ann")), 403);
+    let status: Value = later.client().call("sync.status", &Value::Null).unwrap();
+    assert_eq!(
+        (&status["access"]["claimed"], &status["access"]["reachable"]),
+        (&json!(true), &json!(false))
+    );
+}
+
+/// Once bound, a flag that is lost opens nothing.
+#[test]
+fn a_hub_that_was_bound_does_not_open_by_a_dropped_flag() {
+    let (home, mint) = (Home::new(), Mint::new(Key::ec()));
+    let (bound, port) = hub(&home, &mint, &[]);
+    assert_eq!(heads(port, &mint.token("ann")), 200);
+    assert_eq!(bound.stop(), 0);
+    let db = home.path("hub/heph.db");
+    let address = format!("127.0.0.1:{}", free_port());
+    let words = ["--mode", "server", "--db", db.to_str().unwrap(), "--http-addr", &address];
+    let output = home.run(&words);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--oidc-issuer") && said.contains("--insecure-no-auth"), "{said}");
+    let opened = home.start(&[&words, ["--insecure-no-auth"].as_slice()].concat());
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    assert!(log.contains("everybody who reaches this hub"), "{log}");
+    drop(opened);
 }
 
 #[test]
@@ -160,8 +206,13 @@ fn status_warns_until_somebody_has_claimed_the_hub() {
     let (hub, port) = hub(&home, &mint, &[]);
     let access =
         || hub.client().call::<Value>("sync.status", &Value::Null).unwrap()["access"].clone();
-    let wanted = |claimed| json!({ "issuer": mint.issuer, "claimed": claimed, "exposed": false });
+    let wanted = |claimed| {
+        json!({ "issuer": mint.issuer, "keys": true, "claimed": claimed, "reachable": claimed,
+            "exposed": false })
+    };
     assert_eq!(access(), wanted(false));
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    assert!(log.contains("nobody has claimed this hub"), "{log}");
     assert_eq!(heads(port, &mint.token("ann")), 200);
     assert_eq!(access(), wanted(true));
 }
@@ -196,7 +247,7 @@ fn a_claim_outlives_a_kill() {
     assert_eq!(heads(port, &mint.token("bob")), 403);
 }
 
-/// Neither a good token nor a bad one is in the log, nor a password.
+/// Neither a good token nor a bad one is in the log.
 #[test]
 fn a_token_is_never_in_the_log() {
     let (home, mint) = (Home::new(), Mint::new(Key::ec()));

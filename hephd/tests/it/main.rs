@@ -19,6 +19,8 @@
 //!   and its end; [`held`]: a store that keeps everybody waiting
 //! - [`mint`]: an issuer in this process; [`tokens`]: what it should not have
 //!   signed; [`door`]: who comes in with what it has
+//! - [`two_owners`]: each request acts for its own
+//! - [`other_user`]: somebody else of this machine at the socket
 //! - [`browser`]: the web app, as a person uses it
 //! - [`half_configured`]: a hub whose flags say half of who may come in
 //! - [`disturbed`]: real processes, killed, cut off and starved
@@ -67,6 +69,7 @@ mod mock;
 mod model;
 mod openapi;
 mod oplog;
+mod other_user;
 mod own_network;
 mod owners;
 mod past;
@@ -78,6 +81,7 @@ mod sim;
 mod spares;
 mod together;
 mod tokens;
+mod two_owners;
 mod waking;
 mod web_root;
 mod wire;

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -123,6 +123,8 @@ struct State {
     jwks: Vec<Value>,
     /// Times that the keys were asked for.
     asked: usize,
+    /// Times that the document was.
+    discovered: usize,
 }
 
 /// It listens until the process ends.
@@ -130,6 +132,7 @@ struct State {
 pub struct Mint {
     pub issuer: String,
     state: Arc<Mutex<State>>,
+    held: Arc<Mutex<()>>,
     key: Arc<Key>,
 }
 
@@ -139,8 +142,13 @@ impl Mint {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let jwks = vec![key.jwk("first")];
-        let state = State { document: Mood::Well, keys: Mood::Well, jwks, asked: 0 };
-        let mint = Self { issuer, state: Arc::new(Mutex::new(state)), key: Arc::new(key) };
+        let state = State { document: Mood::Well, keys: Mood::Well, jwks, asked: 0, discovered: 0 };
+        let mint = Self {
+            issuer,
+            state: Arc::new(Mutex::new(state)),
+            held: Arc::default(),
+            key: Arc::new(key),
+        };
         let served = mint.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -173,6 +181,15 @@ impl Mint {
         self.state.lock().unwrap().asked
     }
 
+    pub fn times_discovered(&self) -> usize {
+        self.state.lock().unwrap().discovered
+    }
+
+    /// Its answers are held back until this goes.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.held.lock().unwrap()
+    }
+
     /// What an access token of its says.
     pub fn claims(&self, sub: &str) -> Value {
         let now = hephd::clock::Clock::System.now_ms() / 1000;
@@ -195,9 +212,11 @@ impl Mint {
         let (mood, jwks) = {
             let mut state = self.state.lock().unwrap();
             state.asked += usize::from(of_keys);
+            state.discovered += usize::from(!of_keys);
             let mood = if of_keys { &state.keys } else { &state.document };
             (mood.clone(), state.jwks.clone())
         };
+        drop(self.held.lock());
         let (status, body) = match mood {
             Mood::Down => return,
             Mood::Silent => {

@@ -118,6 +118,12 @@ fn by_header(mint: &Mint) -> Vec<Bad> {
             "signature does not hold",
         ),
         bad("signed by another key", others(mint.header()), "signature does not hold"),
+        bad("typ of a logout", header(mint, json!({ "typ": "logout+jwt" })), "its type is another"),
+        bad(
+            "typ of an event",
+            header(mint, json!({ "typ": "secevent+jwt" })),
+            "its type is another",
+        ),
         bad("extensions", header(mint, json!({ "crit": ["exp"], "exp": 1 })), "extensions"),
     ]
 }
@@ -217,7 +223,7 @@ fn no_bad_token_counts_and_each_has_its_reason() {
 
 /// The same table over HTTP: 401, a reason, and never the token.
 #[test]
-fn rows_28_and_29_a_bad_token_is_401_with_its_reason() {
+fn row_28_row_29_a_bad_token_is_401_with_its_reason() {
     let mint = Mint::new(Key::rsa(2048));
     for Bad { name, token, why } in all(&mint) {
         let door = Door::new(mint.rules(), Pace::default()).unwrap();

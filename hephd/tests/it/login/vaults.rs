@@ -11,7 +11,7 @@ use super::{World, call, life::chmod, log_in, no_canary, sync_now, wait_for_stat
 use crate::running::{Home, Running};
 
 #[test]
-fn a_token_file_that_others_may_read_is_refused_at_each_reading() {
+fn row_64_a_token_file_that_others_may_read_is_refused_at_each_reading() {
     let world = World::new();
     let device = world.logged_in();
     drop(device);
@@ -73,7 +73,7 @@ fn refused_with_advice(device: &Running, said: &str) {
 }
 
 #[test]
-fn a_keyring_that_hangs_costs_three_seconds_and_gives_advice() {
+fn row_65_a_keyring_that_hangs_costs_three_seconds_and_gives_advice() {
     let world = World::new();
     let bus = world.home.path("bus");
     let _silent = UnixListener::bind(&bus).unwrap();
