@@ -20,7 +20,7 @@ declare -A packages=(
   [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'
   [api]='curl python3 python3-venv'
-  [quickstart]='curl dbus passwd python3 python3-venv sqlite3 systemd'
+  [quickstart]='curl dbus passwd sqlite3 systemd'
 )
 
 # A login may not have run the line that the toolchain's installer wrote.
