@@ -6,8 +6,9 @@ use url::Url;
 
 use super::{
     Login, State,
+    entry::Entry,
     sign_in::{Events, Place},
-    vault::{Entry, Vault},
+    vault::Vault,
     wall,
 };
 use crate::{

@@ -14,7 +14,7 @@ use keyring_core::api::CredentialStoreApi;
 use tokio::sync::oneshot;
 use url::Url;
 
-use super::vault::Entry;
+use super::entry::Entry;
 use crate::error::{Code, Error, Result};
 
 /// Whoever has not answered by then is taken to be silent.

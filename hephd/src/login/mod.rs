@@ -1,6 +1,6 @@
 //! This device's login at one hub: what it sends, and how that stays fresh.
 //!
-//! - [`vault`]: where it lies, in the `keyring` or a `token_file`
+//! - [`entry`]: what it is; [`vault`]: where it lies, in the `keyring` or a `token_file`
 //! - `renewal`: a new token for one that is nearly over
 //! - `sign_in`: a person logs in; [`desk`]: the methods `auth.*`
 //! - [`wall`]: where a token may travel in the clear
@@ -11,6 +11,7 @@
 //! renewal at a time, and it never ends a login that is still good.
 
 pub mod desk;
+pub mod entry;
 mod keyring;
 mod renewal;
 mod sign_in;
@@ -26,7 +27,7 @@ use std::{
 use tokio::sync::{self, watch};
 use url::Url;
 
-use self::vault::{Entry, Vault};
+use self::{entry::Entry, vault::Vault};
 use crate::{
     clock::Clock,
     error::{Code, Error, Result},

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Login, State, vault::Entry};
+use super::{Login, State, entry::Entry};
 use crate::{
     error::{Code, Error, Result},
     oidc::{

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::{renewal::tokens, vault::Entry};
+use super::{entry::Entry, renewal::tokens};
 use crate::{
     clock::Clock,
     error::{Code, Error, Result},

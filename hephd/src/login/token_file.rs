@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::vault::Entry;
+use super::entry::Entry;
 use crate::{
     config::loose_token_file,
     error::{Code, Error, Result, file},
@@ -138,7 +138,7 @@ fn write(path: &Path, all: &Value) -> std::io::Result<()> {
 mod tests {
     use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
-    use super::{super::vault::entry_for_tests, *};
+    use super::{super::entry::entry_for_tests, *};
 
     fn hub(name: &str) -> Url {
         crate::config::parse_hub_url(&format!("http://{name}:8787")).unwrap()

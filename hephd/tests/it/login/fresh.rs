@@ -11,10 +11,7 @@ use std::{
 use hephd::{
     clock::Clock,
     config::parse_hub_url,
-    login::{
-        Login,
-        vault::{Entry, Vault},
-    },
+    login::{Login, entry::Entry, vault::Vault},
     oidc::secret::Secret,
 };
 use serde_json::json;
