@@ -2,7 +2,12 @@
 //! own, real processes. Nothing is faked.
 
 #![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 mod answers;
 mod catalogue;
