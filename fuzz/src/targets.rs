@@ -8,12 +8,14 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use hephd::{
     clock::{Clock, Entropy},
+    config::Rules,
     cursor::Cursor,
     hlc::Hlc,
     hub,
     id::{EntityId, Origin, OwnerId},
     machine::Machine,
     node::{Change, Wanted},
+    oidc::token,
     op::{Entry, Hash, Op},
     rpc::Request,
     store::{Birth, Store, oplog::MAX_ENTRIES},
@@ -44,6 +46,22 @@ pub fn op(bytes: &[u8]) {
         && let Ok(again) = set.encode()
     {
         assert_eq!(Op::decode(&again).as_ref(), Ok(&read));
+    }
+}
+
+/// A token, and what one says. No signature is at hand, so the two halves are
+/// read apart: whatever counts must be whole.
+pub fn token(bytes: &[u8]) {
+    const NOW: u64 = 1_777_000_000;
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let header = token::header(text);
+    let header = header.or_else(|_| token::header("eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AA"));
+    let (Ok(header), Ok(claims)) = (header, serde_json::from_str(text)) else { return };
+    let rules = Rules { issuer: "https://id.example".into(), audience: "heph".into() };
+    if let Ok(verified) = token::judge(&header, &claims, &rules, NOW) {
+        assert_eq!(verified.subject.issuer, rules.issuer);
+        assert!(!verified.subject.sub.is_empty() && verified.subject.sub.len() <= 1024);
+        assert!(verified.expires + token::LEEWAY_SECS > NOW && !verified.typed);
     }
 }
 

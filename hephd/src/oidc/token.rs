@@ -114,14 +114,26 @@ pub fn verify(
 ) -> Result<Verified, Refused> {
     super::crypto::install();
     let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation(header.alg));
-    let claims = decoded.map_err(|error| refused(error.kind()))?.claims;
-    let expires = check_time(&claims, now_secs)?;
+    judge(header, &decoded.map_err(|error| refused(error.kind()))?.claims, rules, now_secs)
+}
+
+/// Judges what a token says, once its signature holds.
+///
+/// # Errors
+/// [`Refused`].
+pub fn judge(
+    header: &Header,
+    claims: &Map<String, Value>,
+    rules: &Rules,
+    now_secs: u64,
+) -> Result<Verified, Refused> {
+    let expires = check_time(claims, now_secs)?;
     let typed = is_typed(header)?;
     if !typed {
-        check_access_token(&claims)?;
+        check_access_token(claims)?;
     }
-    check_audience(&claims, rules)?;
-    let subject = Subject { issuer: one_issuer(&claims, rules)?, sub: sub(&claims)? };
+    check_audience(claims, rules)?;
+    let subject = Subject { issuer: one_issuer(claims, rules)?, sub: sub(claims)? };
     Ok(Verified { subject, expires, typed })
 }
 

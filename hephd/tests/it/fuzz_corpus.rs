@@ -29,6 +29,11 @@ fn ids() {
 }
 
 #[test]
+fn tokens() {
+    replay("token", targets::token);
+}
+
+#[test]
 fn cursors() {
     replay("cursor", targets::cursor);
 }

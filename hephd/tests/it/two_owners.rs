@@ -61,7 +61,7 @@ impl World {
         (status, serde_json::from_str(&body).unwrap_or_default())
     }
 
-    fn call(&self, sub: &str, method: &str, params: Value) -> Value {
+    fn call(&self, sub: &str, method: &str, params: &Value) -> Value {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let (status, answer) = self.ask(sub, "POST", "/rpc", &call.to_string());
         assert_eq!(status, 200, "{answer}");
@@ -71,7 +71,7 @@ impl World {
     fn add(&self, sub: &str, title: &str) -> String {
         let set = json!({ "kind": "task", "title": title });
         let params = json!({ "changes": [{ "node": { "set": set } }] });
-        self.call(sub, "node.write", params)["ids"][0].as_str().unwrap().to_owned()
+        self.call(sub, "node.write", &params)["ids"][0].as_str().unwrap().to_owned()
     }
 }
 
@@ -80,10 +80,10 @@ fn each_sees_their_own_and_nothing_of_the_others() {
     let world = World::new();
     let (anns, bobs) = (world.add("ann", "ann's"), world.add("bob", "bob's"));
     for (sub, own, theirs) in [("ann", &anns, &bobs), ("bob", &bobs, &anns)] {
-        let all = world.call(sub, "node.list", json!({ "kind": "task" })).to_string();
+        let all = world.call(sub, "node.list", &json!({ "kind": "task" })).to_string();
         assert!(all.contains(own) && !all.contains(theirs), "{sub}: {all}");
         for method in ["node.get", "history", "link.count"] {
-            let found = world.call(sub, method, json!({ "id": theirs }));
+            let found = world.call(sub, method, &json!({ "id": theirs }));
             assert!(!found.to_string().contains("task"), "{sub} {method}: {found}");
         }
         let (status, page) = world.get(sub, "/sync/pull?after=");
@@ -94,7 +94,7 @@ fn each_sees_their_own_and_nothing_of_the_others() {
     let owner = |sub: &str| world.get(sub, "/sync/heads").1["owner_id"].clone();
     assert_eq!(owner("bob"), world.second.as_str());
     assert_ne!(owner("ann"), owner("bob"));
-    let told = |sub: &str| world.call(sub, "sync.status", json!({}))["owner_id"].clone();
+    let told = |sub: &str| world.call(sub, "sync.status", &json!({}))["owner_id"].clone();
     assert_eq!((told("ann"), told("bob")), (owner("ann"), owner("bob")));
 }
 
@@ -154,12 +154,12 @@ fn devices_of_one_are_not_shown_to_the_other_nor_strangers_to_anybody() {
         http(world.hub.port, text.as_bytes()).0
     };
     world.add("ann", "so that the hub has an origin of hers");
-    let status = world.call("ann", "sync.status", json!({}));
+    let status = world.call("ann", "sync.status", &json!({}));
     let known = status["origin"].as_str().unwrap().to_owned();
     assert_eq!(ask("guess", "00000000deadbeef"), 401);
     assert_eq!(ask(&world.mint.token("mallory"), "00000000deadbeef"), 403);
     assert_eq!(ask(&world.mint.token("ann"), &known), 200);
-    let shown = |sub: &str| world.call(sub, "sync.status", json!({}))["devices"].to_string();
+    let shown = |sub: &str| world.call(sub, "sync.status", &json!({}))["devices"].to_string();
     assert!(shown("ann").contains(&known), "{}", shown("ann"));
     assert!(!shown("ann").contains("deadbeef"));
     assert_eq!(shown("bob"), "[]");
