@@ -116,7 +116,7 @@ pub fn reached_here(mut address: SocketAddr) -> SocketAddr {
 /// Where a device's login lies.
 fn token_file(record: &Record, config: &Config) -> Option<PathBuf> {
     let usual =
-        (!record.keyring && record.flags.hub_url.is_some()).then(|| token_file_beside(&config.db));
+        (!record.keyring && record.role == Role::Spoke).then(|| token_file_beside(&config.db));
     record.flags.token_file.clone().or(usual)
 }
 

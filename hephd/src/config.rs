@@ -277,7 +277,15 @@ fn check_web_root(dir: &Path) -> Result<()> {
 
 fn check_token_file(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let mode = path.metadata().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
+    let Ok(meta) = path.metadata() else { return Ok(()) };
+    if !meta.is_file() {
+        return Err(Error::new(
+            Code::FileFailed,
+            format!("--token-file {} is no file", path.display()),
+            "give the path of a file; it is made at the first login",
+        ));
+    }
+    let mode = meta.permissions().mode() & 0o777;
     if mode == 0o600 { Ok(()) } else { Err(loose_token_file(path, mode)) }
 }
 
@@ -300,9 +308,11 @@ pub fn check_issuer(text: &str) -> Result<Url> {
         let private = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
         plain && private && url.username().is_empty() && url.password().is_none()
     });
+    // A name or password is not repeated: this line may end up in a log.
+    let shown = if text.contains('@') { "…" } else { text };
     url.ok_or_else(|| {
         Error::usage(
-            format!("--oidc-issuer {text:?} is not an https URL"),
+            format!("the issuer {shown:?} is not an https URL"),
             "give the provider's issuer as its discovery document spells it",
         )
     })
@@ -324,8 +334,10 @@ pub fn is_loopback(url: &Url) -> bool {
 /// # Errors
 /// `usage` for anything but plain http or https.
 pub fn parse_hub_url(text: &str) -> Result<Url> {
+    // A name or password is not repeated: this line may end up in a log.
+    let shown = if text.contains('@') { "…" } else { text };
     let wrong = |why: &str| {
-        Error::usage(format!("--hub-url {text:?} {why}"), "give it like http://HOST:8787")
+        Error::usage(format!("--hub-url {shown:?} {why}"), "give it like http://HOST:8787")
     };
     let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

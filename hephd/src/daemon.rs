@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::Mode as FileMode,
-    process::{Resource, getrlimit, umask},
+    process::{Resource, Rlimit, getrlimit, setrlimit, umask},
 };
 use sd_notify::NotifyState;
 use tokio::{
@@ -74,6 +74,8 @@ impl Drop for Placed {
 /// Everything that keeps it from starting, each naming its thing.
 pub fn run(config: Config) -> Result<()> {
     check_file_limit()?;
+    // What is in memory, a token among it, is for no core file.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     umask(FileMode::from_raw_mode(0o077));
     config.check_files()?;
     if config.mode == Mode::Client {

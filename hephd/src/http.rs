@@ -70,6 +70,19 @@ pub async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Broken
     Ok(body)
 }
 
+/// What somebody else's server said, on one line, short, and without signs that
+/// a terminal would obey.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    const TURNS: [char; 12] = [
+        '\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
+        '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+    ];
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let kept = text.chars().filter(|c| !TURNS.contains(c)).take(300);
+    kept.map(|c| if breaks(c) { ' ' } else { c }).collect()
+}
+
 /// The last of an error's reasons, which says most.
 #[must_use]
 pub fn root_cause(error: &reqwest::Error) -> String {

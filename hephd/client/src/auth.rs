@@ -98,15 +98,23 @@ fn log_in(args: &Login, everywhere: &Everywhere, session: &mut Session) -> Resul
             say(&lines(event))?;
         }
         if let Some(Event::Code { expires_in, .. }) = event {
-            patience = Duration::from_secs(expires_in) + SLACK;
+            patience = Duration::from_secs(expires_in).saturating_add(SLACK);
         }
         Ok(patience)
     })?;
     Ok(signed_in(&logged_in))
 }
 
-/// What a person has to do; what happens otherwise needs no line.
+/// What a person has to do, and whom they trust with it; what happens otherwise
+/// needs no line. A hub may name a provider that is not the one they know.
 fn lines(event: &Event) -> Vec<String> {
+    if let Event::Started { hub_url, issuer, client_id, .. } = event {
+        let (hub, issuer, client) = (clean(hub_url), clean(issuer), clean(client_id));
+        return vec![
+            format!("  hub       {hub}"),
+            format!("  provider  {issuer}   client  {client}"),
+        ];
+    }
     let Event::Code { verification_uri, verification_uri_complete, user_code, expires_in } = event
     else {
         return Vec::new();

@@ -1,5 +1,7 @@
 //! The methods `auth.*`: a person logs in, asks how it stands, logs out.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
@@ -13,8 +15,9 @@ use super::{
 };
 use crate::{
     clock::{Clock, rfc3339},
-    config::{Config, parse_hub_url},
+    config::{Config, check_issuer, is_loopback, parse_hub_url},
     error::{Code, Error, Result},
+    http::one_line,
     oidc::provider::Provider,
     rpc::{
         INVALID_PARAMS, METHOD_NOT_FOUND, RpcError,
@@ -75,6 +78,7 @@ impl Desk {
             wall::check_name(hub).await?;
         }
         // Better now than after the person has typed the code.
+        self.vault.check_writable()?;
         self.vault.get(hub).await?;
         let (issuer, client_id) = self.whom_to_ask(&wanted, &wire).await?;
         let provider = Provider::new(&issuer, self.config.hub_ca.as_deref())?;
@@ -121,7 +125,11 @@ impl Desk {
                 "nothing is to be done here; the hub's --oidc-issuer and --oidc-audience turn it on",
             )
         };
-        let issuer = issuer.or(hub.issuer).ok_or_else(none)?;
+        let named = || hub.issuer.clone().ok_or_else(none);
+        let issuer = match issuer {
+            Some(issuer) => issuer,
+            None => trusted(&named()?, wire.hub_url())?,
+        };
         Ok((issuer, client_id.or(hub.client_id).ok_or_else(none)?))
     }
 
@@ -194,10 +202,25 @@ async fn try_out(wire: &Wire, entry: &Entry) -> Result<AtHub> {
             format!("signed in as {name}, but the hub does not take the token: {}", error.message),
             "its --oidc-issuer and --oidc-audience must fit what the provider writes; see its log",
         )),
-        Err((Some(403), error)) => Err(error),
         Err((_, error)) if error.code == Code::ConfigInvalid => Err(error),
-        Err(_) => Ok(AtHub::Unreachable),
+        // It may be better later; whatever else answers is no hub.
+        Err((None | Some(429 | 500..), _)) => Ok(AtHub::Unreachable),
+        Err((Some(_), error)) => Err(error),
     }
+}
+
+/// An issuer that a hub names. One elsewhere may not send us to a port of this
+/// machine.
+fn trusted(issuer: &str, hub: &Url) -> Result<String> {
+    let url = check_issuer(issuer).ok();
+    let fits = url.is_some_and(|url| url.scheme() == "https" || is_loopback(hub));
+    fits.then(|| issuer.to_owned()).ok_or_else(|| {
+        Error::new(
+            Code::AuthFailed,
+            format!("the hub {hub} names {:?} as its provider: no https URL", one_line(issuer)),
+            "tell whoever runs it; or name the provider: heph auth login --issuer URL",
+        )
+    })
 }
 
 impl Login {
@@ -211,6 +234,7 @@ impl Login {
             login.0.vault.put(&login.0.hub_url, &entry).await?;
             let now = login.now();
             *login.state() = State::holding(entry, now);
+            login.0.asked.store(true, Relaxed);
             login.0.changed.send_replace(());
             Ok(())
         });

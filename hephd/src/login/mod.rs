@@ -21,7 +21,10 @@ pub mod wall;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{self, watch};
@@ -53,6 +56,8 @@ struct Inner {
     turn: Arc<sync::Mutex<()>>,
     /// Another login, or none any more.
     changed: watch::Sender<()>,
+    /// The hub has asked for a token.
+    asked: AtomicBool,
 }
 
 /// What is known.
@@ -107,6 +112,7 @@ impl Login {
             state: Mutex::default(),
             turn: Arc::default(),
             changed: watch::Sender::new(()),
+            asked: AtomicBool::default(),
         }))
     }
 
@@ -120,6 +126,10 @@ impl Login {
     /// whose time is over is sent as well where there is no other: the hub has
     /// the last word.
     pub async fn bearer(&self) -> Option<Secret> {
+        // The state may hold one because a person wanted to know how it stands.
+        if !self.0.asked.load(Relaxed) {
+            return None;
+        }
         let (due, over) = {
             let (state, now) = (self.state(), self.now());
             (state.is_due(now), state.is_over(now))
@@ -137,6 +147,7 @@ impl Login {
     /// # Errors
     /// `auth_failed` where there is none, with what to do; the vault's.
     pub async fn rejected(&self, used: Option<Secret>) -> Result<Secret> {
+        self.0.asked.store(true, Relaxed);
         self.apart(|login| async move { login.another_than(used).await }).await
     }
 
@@ -225,7 +236,8 @@ impl Login {
         })
     }
 
-    fn token(&self) -> Option<Secret> {
+    /// The token that is known, whether or not it may be sent.
+    pub(crate) fn token(&self) -> Option<Secret> {
         self.state().token().cloned()
     }
 

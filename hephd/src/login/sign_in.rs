@@ -48,7 +48,10 @@ impl Place<'_> {
         let (uri, complete) = (&grant.verification_uri, &grant.verification_uri_complete);
         let event = Event::Code {
             verification_uri: uri.clone(),
-            verification_uri_complete: complete.clone().filter(is_page),
+            // A picture leads where the line beside it says, or there is none.
+            verification_uri_complete: complete
+                .clone()
+                .filter(|complete| is_page(complete) && complete.origin() == uri.origin()),
             user_code: grant.user_code.clone(),
             expires_in: grant.expires_in,
         };

@@ -1,12 +1,13 @@
 //! Where a login lies between two starts: the system's keyring, or a file.
 //! Which of the two is chosen aloud; neither stands in for the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use url::Url;
 
 use super::{entry::Entry, keyring, token_file::TokenFile};
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 
 /// A place for logins, one for each hub.
 #[derive(Debug, Clone)]
@@ -31,6 +32,25 @@ impl Vault {
     #[must_use]
     pub const fn is_cheap(&self) -> bool {
         matches!(self, Self::File(_))
+    }
+
+    /// Whether a login could be put there, as far as that can be seen without.
+    ///
+    /// # Errors
+    /// `file_failed`.
+    pub fn check_writable(&self) -> Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            Error::new(
+                Code::FileFailed,
+                format!("no token can be kept in {}: {error}", folder.display()),
+                format!("mkdir -m 700 {}, or give another --token-file", folder.display()),
+            )
+        })
     }
 
     /// What lies there for a hub.

@@ -14,7 +14,7 @@ use url::Url;
 use crate::{
     config::is_loopback,
     error::{Code, Error, Result},
-    http::{self, Broken},
+    http::{self, Broken, one_line},
 };
 
 /// A whole question and answer take no longer.
@@ -72,20 +72,15 @@ impl NoAnswer {
             Self::Wrong(why) => Error::new(
                 Code::AuthFailed,
                 format!("{issuer} does not answer like an OpenID provider: {}", one_line(why)),
-                "look at the issuer's spelling: --oidc-issuer URL",
+                "look at the issuer's spelling",
             ),
             Self::OtherIssuer(said) => Error::new(
                 Code::IssuerMismatch,
                 format!("the OpenID provider at {issuer} calls itself {}", one_line(said)),
-                format!("give the issuer in its own spelling: --oidc-issuer {}", one_line(said)),
+                format!("give the issuer in its own spelling: {}", one_line(said)),
             ),
         }
     }
-}
-
-/// What somebody else's server said, short and without what is no sign.
-fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 impl Provider {
@@ -198,9 +193,10 @@ pub struct Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let error = one_line(&self.error);
         match &self.error_description {
-            Some(description) => write!(f, "{}: {description}", self.error),
-            None => write!(f, "{}", self.error),
+            Some(description) => write!(f, "{error}: {}", one_line(description)),
+            None => write!(f, "{error}"),
         }
     }
 }

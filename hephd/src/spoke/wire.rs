@@ -16,9 +16,10 @@ use url::Url;
 use crate::{
     clock::Clock,
     error::{Code, Error, Result},
-    http::{self, Broken},
+    http::{self, Broken, one_line},
     id::Origin,
     login::{Login, wall},
+    oidc::secret::Secret,
     rpc,
     sync::{Answer, Ask, Sender},
 };
@@ -98,14 +99,15 @@ impl Wire {
         let build = |client: reqwest::ClientBuilder| {
             client.read_timeout(SILENCE).build().map_err(Error::internal)
         };
-        let http = build(http::client(&hub_url, hub_ca)?)?;
-        // A proxy would be told the token as well.
-        let private = match hub_url.scheme() {
+        let client = || http::client(&hub_url, hub_ca);
+        // In the clear a proxy would be told the token as well, and could answer
+        // in the hub's name.
+        let (http, private) = match hub_url.scheme() {
             "http" => {
-                let client = http::client(&hub_url, hub_ca)?.no_proxy();
-                Some(build(client.dns_resolver(wall::PrivateOnly))?)
+                let private = client()?.no_proxy().dns_resolver(wall::PrivateOnly);
+                (build(client()?.no_proxy())?, Some(build(private)?))
             }
-            _ => None,
+            _ => (build(client()?)?, None),
         };
         Ok(Self { hub_url, http, private, device: None, login: None })
     }
@@ -238,6 +240,17 @@ impl Wire {
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Result<Answer, Failed> {
+        let shown = self.login.as_ref().and_then(Login::token);
+        self.refusal_to(shown.as_ref(), status, response).await
+    }
+
+    /// What a hub says to whoever showed it a token is told without that.
+    async fn refusal_to(
+        &self,
+        shown: Option<&Secret>,
+        status: StatusCode,
+        response: Response,
+    ) -> Result<Answer, Failed> {
         let (retry_after, moved) = (retry_after(&response), location(&response));
         let body = self.body(response).await.unwrap_or_default();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -266,6 +279,7 @@ impl Wire {
             _ => (Code::HubUnreachable, "nothing is lost; the next cycle tries again"),
         };
         let said = moved.map_or(text("message").to_owned(), |to| format!("it is at {to}"));
+        let said = one_line(&shown.map_or(said.clone(), |token| token.hide_in(&said)));
         let message = format!("the hub {} said {status}: {said}", self.hub_url);
         let too_slow = status == StatusCode::REQUEST_TIMEOUT;
         Err(Failed { error: Error::new(code, message, hint), retry_after, too_slow })

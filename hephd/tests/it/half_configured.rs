@@ -235,6 +235,26 @@ fn an_owner_that_is_named_cannot_be_claimed_and_stays_named() {
     assert_eq!(heads(port, &mint.token("bob")), 200);
 }
 
+/// Whoever is turned away leaves no trace among the devices.
+#[test]
+fn a_stranger_is_not_noted_as_a_device() {
+    let (home, mint) = (Home::new(), Mint::new(Key::ec()));
+    let (hub, port) = hub(&home, &mint, &["--owner-sub", "ann"]);
+    let ask = |token: &str, origin: &str| {
+        let text = format!(
+            "GET /sync/heads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Heph-Origin: {origin}\r\nHeph-Version: 1\r\nHeph-Time: 1\r\nConnection: close\r\n\r\n"
+        );
+        http(port, text.as_bytes()).0
+    };
+    assert_eq!(ask("guess", "00000000deadbeef"), 401);
+    assert_eq!(ask(&mint.token("mallory"), "00000000deadbeef"), 403);
+    assert_eq!(ask(&mint.token("ann"), "00000000c0ffee00"), 200);
+    let status: Value = hub.client().call("sync.status", &Value::Null).unwrap();
+    let devices = status["devices"].to_string();
+    assert!(devices.contains("c0ffee") && !devices.contains("deadbeef"), "{devices}");
+}
+
 /// The claim outlives the process: it was durable before anybody was served.
 #[test]
 fn a_claim_outlives_a_kill() {

@@ -48,10 +48,12 @@ fn a_person_logs_in_looks_and_logs_out() {
     assert_eq!(login.code, 0, "{login:?}");
     let said = format!("✓ signed in as ada@example.test   token in {} (0600)\n", world.place());
     assert_eq!(login.out, said);
+    let issuer = &world.provider.issuer;
     let asked = format!(
-        "  sign in   {}/device   code  WDJB-MJHT\n  \
+        "  hub       {}/\n  provider  {issuer}   client  {CLIENT}\n  \
+         sign in   {issuer}/device   code  WDJB-MJHT\n  \
          waiting   until you have typed it; the code is good for 10m 0s\n",
-        world.provider.issuer
+        world.gate.url(),
     );
     assert_eq!(login.err, asked, "no picture where there is no terminal");
 

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     login::wall,
     oidc::secret::Secret,
+    sync::HeadsBody,
 };
 
 /// What a hub says to whoever logs in: where.
@@ -30,8 +31,11 @@ impl Wire {
     /// # Errors
     /// `hub_unreachable`.
     pub async fn config(&self) -> Result<Known> {
-        let request = self.http.get(self.url("config")?).timeout(SILENCE);
-        let response = self.send_as(self.built(request)?, None).await.map_err(|f| f.error)?;
+        let request = self.built(self.http.get(self.url("config")?).timeout(SILENCE))?;
+        // Whoever is asked here says where the person logs in: it must be the
+        // same that is shown the token afterwards.
+        let client = self.private.as_ref().unwrap_or(&self.http);
+        let response = client.execute(request).await.map_err(|error| self.cut(&error).error)?;
         match response.status() {
             StatusCode::OK => {
                 let body = self.body(response).await.map_err(|failed| failed.error)?;
@@ -54,8 +58,12 @@ impl Wire {
         let response = self.send_as(request, Some(token)).await;
         let response = response.map_err(|failed| (None, failed.error))?;
         match response.status() {
-            StatusCode::OK => Ok(()),
-            status => match self.refusal(status, response).await {
+            StatusCode::OK => {
+                let body = self.body(response).await.map_err(|failed| (None, failed.error))?;
+                let heads = self.read::<HeadsBody>(&body);
+                heads.map(drop).map_err(|failed| (Some(200), failed.error))
+            }
+            status => match self.refusal_to(Some(token), status, response).await {
                 Err(failed) => Err((Some(status.as_u16()), failed.error)),
                 Ok(_) => Err((None, self.no_hub(&format!("said {status}")))),
             },

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::{World, log_in, sync_now, wait_for_status};
 use crate::{
-    mock::{gate::Gate, provider::Provider},
+    mock::{
+        gate::Gate,
+        provider::{CLIENT, Provider},
+    },
     own_network::{Inside, inside},
     running::Home,
     served::Served,
@@ -28,7 +31,10 @@ fn a_name_counts_for_the_addresses_that_it_leads_to() {
     let start = |host: &str, more: &[&str]| {
         let url = format!("http://{host}:{}", world.gate.port);
         let words = ["--mode", "local", "--hub-url", &url, "--token-file", &file];
-        world.home.start_in(&[&words[..], more].concat(), &[])
+        // A hub elsewhere may not name a provider on this machine; a person may.
+        let issuer = world.provider.issuer.as_str();
+        let provider = ["--oidc-issuer", issuer, "--oidc-client-id", CLIENT];
+        world.home.start_in(&[&words[..], &provider, more].concat(), &[])
     };
 
     name(Ipv4Addr::LOCALHOST.into());

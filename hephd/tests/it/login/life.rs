@@ -75,6 +75,12 @@ fn an_open_hub_is_sent_no_token_and_opens_no_vault() {
     wait_for_status(&device, "sync", |s| s["equal"] == true);
     sync_now(&device).unwrap();
     assert!(world.gate.seen().asked.iter().all(|(_, token)| token.is_none()));
+    // To look how the login stands is no reason to send it.
+    chmod(&world, 0o600);
+    assert_eq!(call(&device, "auth.status")["logged_in"], true);
+    sync_now(&device).unwrap();
+    assert!(world.gate.seen().asked.iter().all(|(_, token)| token.is_none()));
+    chmod(&world, 0o644);
     let refused = log_in(&mut device.client()).unwrap_err();
     assert_eq!(refused.code.as_str(), "insecure_permissions");
     chmod(&world, 0o600);

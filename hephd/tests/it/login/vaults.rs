@@ -8,7 +8,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{World, call, life::chmod, log_in, no_canary, sync_now, wait_for_status};
-use crate::running::{Home, Running};
+use crate::{
+    mock::gate::Door,
+    running::{Home, Running},
+};
 
 #[test]
 fn row_64_a_token_file_that_others_may_read_is_refused_at_each_reading() {
@@ -117,6 +120,13 @@ fn a_token_is_nowhere_but_in_its_file() {
         let words = ["--mode", "local", "--hub-url", &url, "--log-format", format];
         let words = [&words[..], &["--token-file", file.to_str().unwrap()]].concat();
         let device = world.home.start_in(&words, &[("RUST_LOG", "trace"), ("RUST_BACKTRACE", "1")]);
+        // The first try at a hub that repeats what it was shown, and refuses it.
+        world.gate.set(Door::Nobody);
+        let refused = log_in(&mut device.client()).unwrap_err();
+        no_canary("a refused login", &format!("{refused:?}"));
+        assert!(refused.message.contains("[secret]"), "{refused:?}");
+        assert!(!refused.message.contains(['\n', '\u{1b}']), "{refused:?}");
+        world.gate.set(Door::Token);
         log_in(&mut device.client()).unwrap();
         wait_for_status(&device, "sync", |s| s["equal"] == true);
         // A renewal, one that is refused in words that repeat the token, and the end.

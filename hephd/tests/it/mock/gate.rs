@@ -109,8 +109,13 @@ fn handle(
         });
         return answer(stream, 200, "", &config.to_string());
     }
+    // A hub, or a proxy before it, may repeat what it was shown.
+    let shown = token.clone().unwrap_or_default();
+    let error = |code: &str| {
+        let message = format!("{code}: what came was {shown}\n\u{1b}[2J");
+        json!({ "error": { "code": code, "message": message } }).to_string()
+    };
     let good = token.is_some_and(|token| provider.script().good.contains(&token));
-    let error = |code: &str| json!({ "error": { "code": code, "message": code } }).to_string();
     match door {
         Door::Open => pass(hub, asked, stream),
         Door::Token if good => pass(hub, asked, stream),
