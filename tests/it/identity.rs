@@ -193,6 +193,7 @@ fn only_the_owner_gets_in_through_tls() {
     );
     let seen = sandbox.ops(&["status"]).expect(3);
     assert!(seen.out.contains("auth") && seen.out.contains("heph auth login"), "{}", seen.out);
+    assert!(seen.err.contains("[auth_failed]"), "{}", seen.err);
 
     // Somebody else is told so, and is not logged in.
     let stranger = world.log_in("mallory").expect(3);

@@ -126,11 +126,15 @@ fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
 fn unwell(seen: &[Seen]) -> Option<Error> {
     let (unwell, why) = seen.iter().find_map(|seen| Some((seen, seen.unwell()?)))?;
     let label = unwell.service.label();
+    let message = format!("{label} is not well: {why}");
+    if unwell.wants_login() {
+        return Some(Error::new(Code::AuthFailed, message, "heph auth login"));
+    }
     let hint = match unwell.running.pid {
         None if unwell.service.config.db.is_file() => format!("start it: heph-ops start {label}"),
         _ => format!("its log: {}", unwell.log_place),
     };
-    Some(Error::new(Code::NotReady, format!("{label} is not well: {why}"), hint))
+    Some(Error::new(Code::NotReady, message, hint))
 }
 
 fn too_late(wanted: Wanted) -> Error {

@@ -89,6 +89,11 @@ impl Seen {
         }
     }
 
+    /// It runs, and only a person can let it sync.
+    pub(super) fn wants_login(&self) -> bool {
+        self.is_ready() && self.answers.sync.as_ref().is_some_and(|sync| sync.auth_failure)
+    }
+
     /// One word on how it is.
     fn health(&self) -> &'static str {
         let sync = self.answers.sync.as_ref();
