@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use hephd::{
     error::{Code, Error, Result},
+    report::Warning,
     rpc::{
         client::Client,
-        status::{Health, SyncStatus},
+        status::{Access, Health, SyncStatus},
     },
 };
 use serde::Deserialize;
@@ -90,6 +91,14 @@ fn ask_all(service: &Service, pid: u32, answers: &mut Answers) -> Result<(), Tro
         answers.latency = Some(ask_http(address, &instance)?);
     }
     Ok(())
+}
+
+/// What a person should know of who may ask a hub.
+#[must_use]
+pub fn access_warnings(service: &Service, answers: &Answers) -> Vec<Warning> {
+    let access = answers.sync.iter().filter_map(|sync| sync.access.as_ref());
+    let told = access.flat_map(Access::warnings);
+    told.map(|(code, text)| Warning::new(code, format!("{}: {text}", service.label()))).collect()
 }
 
 /// Lets a device run a complete cycle now, if it can. What comes of it is

@@ -94,6 +94,12 @@ impl Service {
         &self.record.label
     }
 
+    /// Where a device's login lies, unless it is in the keyring.
+    #[must_use]
+    pub fn token_file(&self) -> Option<PathBuf> {
+        token_file(&self.record, &self.config)
+    }
+
     /// A hub's address as this machine reaches it.
     #[must_use]
     pub fn probe_address(&self) -> Option<SocketAddr> {
@@ -113,7 +119,6 @@ pub fn reached_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Where a device's login lies.
 fn token_file(record: &Record, config: &Config) -> Option<PathBuf> {
     let usual =
         (!record.keyring && record.role == Role::Spoke).then(|| token_file_beside(&config.db));

@@ -258,7 +258,7 @@ async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
     tasks.spawn(rpc::server::serve(socket, Callee::Replica(Arc::clone(&daemon)), desk, stopping));
 
     announce(&config);
-    if let Some((_, warning)) = daemon.warning().await {
+    for (_, warning) in daemon.warnings().await {
         tracing::warn!("{warning}");
     }
     drop(daemon);

@@ -48,7 +48,8 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     }
     // What is not there cannot stay, and nobody is to think that it does.
     let mut stays: Vec<_> =
-        [service.config.db.clone()].into_iter().filter(|db| db.exists()).collect();
+        [Some(service.config.db.clone()), service.token_file()].into_iter().flatten().collect();
+    stays.retain(|path| path.exists());
     if !args.purge_config {
         stays.push(service.record_path.clone());
     }

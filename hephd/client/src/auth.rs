@@ -122,6 +122,9 @@ fn lines(event: &Event) -> Vec<String> {
     let uri = clean(verification_uri.as_str());
     let whole = verification_uri_complete.as_ref().unwrap_or(verification_uri);
     let mut lines = vec![format!("  sign in   {uri}   code  {}", clean(user_code))];
+    if verification_uri_complete.is_some() {
+        lines.push(format!("  or open   {}", clean(whole.as_str())));
+    }
     lines.extend(qr::lines(whole.as_str()));
     lines.push(format!(
         "  waiting   until you have typed it; the code is good for {}",
@@ -157,7 +160,7 @@ fn signed_in(LoggedIn { status, hub }: &LoggedIn) -> Report {
 fn place(status: &AuthStatus) -> String {
     match status.token_place.as_str() {
         "keyring" => "the system's keyring".to_owned(),
-        path => format!("{} (0600)", clean(path)),
+        path => clean(path),
     }
 }
 
@@ -167,6 +170,10 @@ fn shown(status: &AuthStatus) -> Report {
     let mut row = |name: &str, text: Option<String>| {
         rows.extend(text.map(|text| format!("{name:<11}{}", clean(&text))));
     };
+    if status.hub_url.is_empty() {
+        let line = "hub        none: this device is on its own".to_owned();
+        return Report::new("no_hub", false, json!(status)).line(line);
+    }
     row("hub", Some(status.hub_url.clone()));
     row("login", Some(state(status)));
     row("issuer", status.issuer.clone());
@@ -196,14 +203,21 @@ fn until(status: &AuthStatus) -> Option<String> {
     let after = if status.refreshable { ", then renewed by itself" } else { "" };
     let left = end.parse::<jiff::Timestamp>().ok()?.as_millisecond();
     let left = u64::try_from(left).unwrap_or(0).saturating_sub(Clock::System.now_ms()) / 1000;
-    Some(format!("for {}{after}", span(left)))
+    let refreshed = if status.refreshable { ", renewed when the provider answers" } else { "" };
+    Some(if left == 0 {
+        format!("no longer{refreshed}")
+    } else {
+        format!("for {}{after}", span(left))
+    })
 }
 
 fn logged_out(out: &LoggedOut) -> Report {
     let hub = clean(&out.hub_url);
     let (status, line) = match (out.was_logged_in, out.revoked) {
         (false, _) => ("already_logged_out", format!("✓ nobody was logged in at {hub}")),
-        (true, true) => ("logged_out", format!("✓ logged out at {hub}; the tokens are void")),
+        (true, true) => {
+            ("logged_out", format!("✓ logged out at {hub}; nothing is renewed any more"))
+        }
         (true, false) => ("logged_out", format!("✓ logged out at {hub}")),
     };
     let mut report = Report::new(status, out.was_logged_in, json!(out)).line(line);

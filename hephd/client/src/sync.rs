@@ -123,7 +123,7 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
         let message = format!("the last sync failed: {}; last good one: {since}", error.told());
         warnings.push(Warning::new(&clean(&error.code), clean(&message)));
     }
-    let access = status.access.as_ref().and_then(Access::warning);
+    let access = status.access.iter().flat_map(Access::warnings);
     warnings.extend(access.map(|(code, message)| Warning::new(code, message)));
     if let Some(message) = clock_is_off(status) {
         warnings.push(Warning::new("clock_off", message));

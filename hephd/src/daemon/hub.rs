@@ -9,7 +9,6 @@ use crate::{
     hub::{self, Hub, door::Door, events, guard::Guard, site::Site},
     machine::Machine,
     oidc::{Subject, keys::Pace},
-    replica::Replica,
     rpc::methods::{Daemon, Gate},
     stopping::Stopping,
     store::Store,
@@ -33,7 +32,8 @@ pub(super) async fn door(config: &Config) -> Result<Option<Door>> {
 /// Who may ask, for whoever asks how the hub stands.
 pub(super) fn gate(config: &Config, door: Option<&Door>) -> Gate {
     let exposed = !config.http_addr.ip().is_loopback();
-    Gate { keys: door.map(|door| door.keys().clone()), exposed }
+    let keys = door.map(|door| door.keys().clone());
+    Gate { keys, exposed, insecure: config.insecure_no_auth }
 }
 
 /// Whose hub it is, as whoever runs it has said: now, or when it was seeded.
@@ -106,10 +106,6 @@ pub(super) async fn serve(
         served = working => served,
         () = fresh => Ok(()),
     };
-    save(&devices, &replica).await;
+    devices.save(&replica).await;
     served
-}
-
-async fn save(devices: &devices::Devices, replica: &Replica) {
-    devices.save(replica).await;
 }

@@ -134,13 +134,25 @@ impl Desk {
     }
 
     async fn status(&self, wanted: &Wanted) -> Result<AuthStatus> {
+        if wanted.hub_url.is_none() && self.login.is_none() {
+            // A device on its own: that is no mistake.
+            return Ok(AuthStatus { token_place: self.vault.place(), ..AuthStatus::default() });
+        }
         let login = self.meant(wanted)?;
         login.look().await;
-        Ok(login.status())
+        let mut status = login.status();
+        if self.vault.is_cheap()
+            && let Err(error) = self.vault.get(&login.0.hub_url).await
+        {
+            status.last_error = Some(told(&error));
+        }
+        Ok(status)
     }
 
     async fn log_out(&self, wanted: &Wanted) -> Result<LoggedOut> {
         let login = self.meant(wanted)?;
+        // What could not be forgotten here is not taken back there either.
+        self.vault.get(&login.0.hub_url).await?;
         let (held, forgotten) = login.forget().await;
         let hub_url = login.0.hub_url.to_string();
         let revoked = match &held {
@@ -169,7 +181,7 @@ impl Desk {
             (None, Some(login)) => Ok(login.clone()),
             (None, None) => Err(Error::usage(
                 "this daemon has no hub to log in to",
-                "name one: heph auth login --hub-url http://HOST:8787",
+                "heph-ops install-service --role spoke --hub-url http://HOST:8787",
             )),
         }
     }
@@ -194,7 +206,7 @@ async fn try_out(wire: &Wire, entry: &Entry) -> Result<AtHub> {
         Ok(()) => Ok(AtHub::Accepted),
         Err((Some(403), error)) if error.code == Code::AuthFailed => Err(Error::new(
             Code::AuthFailed,
-            format!("signed in as {name}, but this hub belongs to somebody else"),
+            format!("{name} does not own this hub: it belongs to somebody else"),
             "log in as its owner: heph auth login",
         )),
         Err((Some(401), error)) => Err(Error::new(
@@ -289,12 +301,16 @@ impl Login {
             refreshable: logged_in
                 && !state.spent
                 && entry.is_some_and(|entry| entry.refresh_token.is_some()),
-            last_error: state.error.as_ref().map(|error| AuthError {
-                code: error.code.as_str().to_owned(),
-                message: error.message.clone(),
-                hint: error.hint.clone(),
-            }),
+            last_error: state.error.as_ref().map(told),
         }
+    }
+}
+
+fn told(error: &Error) -> AuthError {
+    AuthError {
+        code: error.code.as_str().to_owned(),
+        message: error.message.clone(),
+        hint: error.hint.clone(),
     }
 }
 

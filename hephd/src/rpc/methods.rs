@@ -43,6 +43,8 @@ pub struct Gate {
     pub keys: Option<Keys>,
     /// It listens on more than this machine.
     pub exposed: bool,
+    /// `--insecure-no-auth` was said.
+    pub insecure: bool,
 }
 
 impl Gate {
@@ -54,6 +56,7 @@ impl Gate {
             claimed: !bound.is_empty(),
             reachable: bound.iter().any(|subject| Some(&subject.issuer) == issuer.as_ref()),
             exposed: self.exposed,
+            insecure: self.insecure,
             issuer,
         })
     }
@@ -79,13 +82,29 @@ impl Daemon {
                 self.sync_now().await?;
                 Ok(json!(self.sync_status(acting).await?))
             }
-            _ => Data { replica: &self.replica, acting }.call(method, params).await,
+            _ => {
+                let called = Data { replica: &self.replica, acting }.call(method, params).await;
+                called.map_err(|error| self.until_logged_in(error))
+            }
         }
     }
 
+    /// A new device waits for its hub, and a hub that wants a login waits for a
+    /// person.
+    fn until_logged_in(&self, mut error: RpcError) -> RpcError {
+        let waits = self.spoke.as_ref().is_some_and(|spoke| spoke.health().auth_failure);
+        if waits && error.data["code"] == Code::NoOwnerYet.as_str() {
+            error.message =
+                "this device has no owner before it has logged in; nothing was written".to_owned();
+            error.data["hint"] = json!("heph auth login");
+        }
+        error
+    }
+
     /// What a person should know of who may ask, where this is a hub.
-    pub async fn warning(&self) -> Option<(&'static str, &'static str)> {
-        self.sync_status(None).await.ok()?.access?.warning()
+    pub async fn warnings(&self) -> Vec<(&'static str, &'static str)> {
+        let access = self.sync_status(None).await.ok().and_then(|status| status.access);
+        access.iter().flat_map(Access::warnings).collect()
     }
 
     async fn sync_now(&self) -> Result<()> {

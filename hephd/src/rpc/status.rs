@@ -117,33 +117,47 @@ pub struct Access {
     pub reachable: bool,
     /// It listens on more than this machine.
     pub exposed: bool,
+    /// `--insecure-no-auth` was said.
+    pub insecure: bool,
 }
 
 impl Access {
-    /// What a person should know, as a code and a line.
+    /// Its provider never gave its keys.
     #[must_use]
-    pub fn warning(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self { issuer: Some(_), claimed: false, .. } => Some((
-                "hub_unclaimed",
-                "nobody has claimed this hub: the first who logs in owns it; log in, or name \
-                 the owner with --owner-sub",
+    pub const fn lets_nobody_in(&self) -> bool {
+        self.issuer.is_some() && !self.keys
+    }
+
+    /// What a person should know, as codes and lines; the worst first.
+    pub fn warnings(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let (oidc, open) = (self.issuer.is_some(), self.issuer.is_none());
+        [
+            (oidc && !self.keys).then_some((
+                "provider_silent",
+                "the OpenID provider never gave its keys, so nobody gets in; the hub's log says why",
             )),
-            Self { issuer: Some(_), reachable: false, .. } => Some((
+            (oidc && self.claimed && !self.reachable).then_some((
                 "owner_elsewhere",
                 "its owner is known at another issuer, so nobody gets in: name them at this one \
                  with --owner-sub",
             )),
-            Self { issuer: Some(_), keys: false, .. } => Some((
-                "provider_silent",
-                "the OpenID provider never gave its keys, so nobody gets in: its log says why",
+            (oidc && !self.claimed).then_some((
+                "hub_unclaimed",
+                "nobody has claimed this hub: the first who logs in owns it; log in, or name \
+                 the owner with --owner-sub",
             )),
-            Self { issuer: None, exposed, claimed, .. } if *exposed || *claimed => Some((
+            (open && (self.exposed || self.claimed)).then_some((
                 "no_authentication",
                 "--insecure-no-auth: everybody who reaches this hub may read and write",
             )),
-            _ => None,
-        }
+            (oidc && self.insecure).then_some((
+                "insecure_no_auth_waits",
+                "--insecure-no-auth does nothing beside --oidc-issuer, and opens the hub once that \
+                 is gone: --unset insecure-no-auth",
+            )),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     mint::{AUDIENCE, Key, Mint, Mood},
-    running::{Home, Running, free_port, http},
+    running::{Home, Running, free_port, http, wait_for},
 };
 
 const ISSUER: &str = "https://id.example/application/o/heph/";
@@ -182,8 +182,8 @@ fn a_hub_that_was_bound_does_not_open_by_a_dropped_flag() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--oidc-issuer") && said.contains("--insecure-no-auth"), "{said}");
     let opened = home.start(&[&words, ["--insecure-no-auth"].as_slice()].concat());
-    let log = std::fs::read_to_string(home.path("log")).unwrap();
-    assert!(log.contains("everybody who reaches this hub"), "{log}");
+    let log = || std::fs::read_to_string(home.path("log")).unwrap();
+    wait_for("the warning", || log().contains("everybody who reaches this hub"));
     drop(opened);
 }
 
@@ -208,11 +208,11 @@ fn status_warns_until_somebody_has_claimed_the_hub() {
         || hub.client().call::<Value>("sync.status", &Value::Null).unwrap()["access"].clone();
     let wanted = |claimed| {
         json!({ "issuer": mint.issuer, "keys": true, "claimed": claimed, "reachable": claimed,
-            "exposed": false })
+            "exposed": false, "insecure": false })
     };
     assert_eq!(access(), wanted(false));
-    let log = std::fs::read_to_string(home.path("log")).unwrap();
-    assert!(log.contains("nobody has claimed this hub"), "{log}");
+    let log = || std::fs::read_to_string(home.path("log")).unwrap();
+    wait_for("the warning", || log().contains("nobody has claimed this hub"));
     assert_eq!(heads(port, &mint.token("ann")), 200);
     assert_eq!(access(), wanted(true));
 }

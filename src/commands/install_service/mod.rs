@@ -23,7 +23,7 @@ mod wanted;
 use self::{put_back::put_back, wanted::wanted};
 use super::{How, Patience, ready_data, report_plan, timing};
 use crate::{
-    health::Ready,
+    health::{self, Ready},
     host::Host,
     plan::{Plan, Step},
     service::{Service, default_label},
@@ -135,6 +135,9 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let data = ready.as_ref().map_or_else(|| json!({}), |ready| ready_data(&service, ready));
     let mut report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
     report.warnings = warnings(&service, &plan);
+    report
+        .warnings
+        .extend(ready.iter().flat_map(|ready| health::access_warnings(&service, &ready.answers)));
     Ok(describe(args, report, &service, ready.as_ref(), &observed))
 }
 

@@ -96,7 +96,7 @@ fn report(host: &Host, seen: &[Seen], broken: Vec<Error>, late: Option<Wanted>) 
     let services: Vec<Value> = seen.iter().map(|seen| seen.data(host)).collect();
     let mut report = Report::new("ok", false, json!({ "services": services }));
     report.lines = lines(host, seen);
-    report.warnings = seen.iter().filter_map(Seen::warning).collect();
+    report.warnings = seen.iter().flat_map(Seen::warnings).collect();
     let broken = broken.into_iter().next();
     report.error = broken.or(late.map(too_late)).or_else(|| unwell(seen));
     if report.error.is_some() {

@@ -100,6 +100,9 @@ impl Seen {
         match (&self.answers.trouble, self.running.pid) {
             (_, None) => "-",
             (Some(trouble), _) => trouble.word,
+            _ if sync.and_then(|sync| sync.access.as_ref()).is_some_and(Access::lets_nobody_in) => {
+                "no-keys"
+            }
             _ => match sync.map(SyncStatus::word) {
                 Some(word @ ("auth" | "offline" | "failing")) => word,
                 _ => "ok",
@@ -139,9 +142,8 @@ impl Seen {
     }
 
     /// What a person should know of a service that is well.
-    pub(super) fn warning(&self) -> Option<Warning> {
-        let (code, text) = self.answers.sync.as_ref()?.access.as_ref()?.warning()?;
-        Some(Warning::new(code, format!("{}: {text}", self.service.label())))
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        health::access_warnings(&self.service, &self.answers)
     }
 
     /// What stands below the row: where it is, how it syncs, what is wrong.

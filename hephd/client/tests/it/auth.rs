@@ -46,12 +46,13 @@ fn a_person_logs_in_looks_and_logs_out() {
 
     let login = world.device.heph(&["auth", "login"]);
     assert_eq!(login.code, 0, "{login:?}");
-    let said = format!("✓ signed in as ada@example.test   token in {} (0600)\n", world.place());
+    let said = format!("✓ signed in as ada@example.test   token in {}\n", world.place());
     assert_eq!(login.out, said);
     let issuer = &world.provider.issuer;
     let asked = format!(
         "  hub       {}/\n  provider  {issuer}   client  {CLIENT}\n  \
          sign in   {issuer}/device   code  WDJB-MJHT\n  \
+         or open   {issuer}/device?user_code=WDJB-MJHT\n  \
          waiting   until you have typed it; the code is good for 10m 0s\n",
         world.gate.url(),
     );
@@ -63,7 +64,10 @@ fn a_person_logs_in_looks_and_logs_out() {
     assert_eq!(world.device.json(&["sync"])["data"]["equal"], true);
 
     let out = world.device.heph(&["auth", "logout"]);
-    assert_eq!(out.out, format!("✓ logged out at {}/; the tokens are void\n", world.gate.url()));
+    assert_eq!(
+        out.out,
+        format!("✓ logged out at {}/; nothing is renewed any more\n", world.gate.url())
+    );
     let again = world.device.json(&["auth", "logout"]);
     assert_eq!(
         (&again["status"], &again["changed"]),
@@ -123,7 +127,7 @@ fn somebody_else_s_hub_and_a_refusal_are_told_in_two_lines() {
     world.gate.set(Door::Foreign);
     let refused = world.device.heph(&["auth", "login"]);
     assert_eq!(refused.code, 3);
-    let said = "✗ signed in as ada@example.test, but this hub belongs to somebody else [auth_failed]\n  \
+    let said = "✗ ada@example.test does not own this hub: it belongs to somebody else [auth_failed]\n  \
                 log in as its owner: heph auth login\n";
     assert!(refused.err.ends_with(said), "{}", refused.err);
     world.gate.set(Door::Open);

@@ -66,7 +66,7 @@ fn a_device_that_logs_in_syncs_at_once_without_a_restart() {
 #[test]
 fn an_open_hub_is_sent_no_token_and_opens_no_vault() {
     let world = World::new();
-    drop(world.logged_in());
+    assert_eq!(world.logged_in().stop(), 0, "what it asked has been answered");
     world.gate.set(Door::Open);
     world.gate.seen().asked.clear();
     // With this mode any look into the file would fail.
@@ -115,7 +115,7 @@ fn the_owner_of_another_hub_is_told_so_and_nothing_is_kept() {
     let device = world.device();
     let refused = log_in(&mut device.client()).unwrap_err();
     assert_eq!(refused.code.as_str(), "auth_failed");
-    let expected = "signed in as ada@example.test, but this hub belongs to somebody else";
+    let expected = "ada@example.test does not own this hub: it belongs to somebody else";
     assert_eq!(refused.message, expected);
     assert!(!world.token_file().exists());
     assert_eq!(world.provider.script().revoked.len(), 2, "both tokens are taken back");
