@@ -10,6 +10,7 @@ use super::{
     Login, State,
     entry::Entry,
     sign_in::{Events, Place},
+    under_way::UnderWay,
     vault::Vault,
     wall,
 };
@@ -33,6 +34,7 @@ pub struct Desk {
     clock: Clock,
     vault: Vault,
     login: Option<Login>,
+    under_way: UnderWay,
 }
 
 impl Desk {
@@ -40,8 +42,10 @@ impl Desk {
     #[must_use]
     pub fn of(config: &Config, clock: &Clock) -> Self {
         let vault = config.token_file.clone().map_or(Vault::Keyring, Vault::File);
-        let mut desk = Self { config: config.clone(), clock: clock.clone(), vault, login: None };
-        desk.login = config.hub_url.clone().map(|hub| desk.login_at(hub));
+        let (config, clock) = (config.clone(), clock.clone());
+        let under_way = UnderWay::default();
+        let mut desk = Self { config, clock, vault, login: None, under_way };
+        desk.login = desk.config.hub_url.clone().map(|hub| desk.login_at(hub));
         desk
     }
 
@@ -73,6 +77,10 @@ impl Desk {
 
     async fn log_in(&self, wanted: Wanted, events: &Events) -> Result<LoggedIn> {
         let login = self.meant(&wanted)?;
+        self.under_way.only(&login.0.hub_url, self.log_in_at(&login, wanted, events)).await
+    }
+
+    async fn log_in_at(&self, login: &Login, wanted: Wanted, events: &Events) -> Result<LoggedIn> {
         let (hub, wire) = (&login.0.hub_url, self.wire(&login.0.hub_url)?);
         if !self.config.allow_plaintext {
             wall::check_name(hub).await?;

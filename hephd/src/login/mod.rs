@@ -2,7 +2,7 @@
 //!
 //! - [`entry`]: what it is; [`vault`]: where it lies, in the `keyring` or a `token_file`
 //! - `renewal`: a new token for one that is nearly over
-//! - `sign_in`: a person logs in; [`desk`]: the methods `auth.*`
+//! - `sign_in`: a person logs in, one at a time (`under_way`); [`desk`]: the methods `auth.*`
 //! - [`wall`]: where a token may travel in the clear
 //!
 //! What always holds. A hub that asks for no token is sent none, and no
@@ -16,6 +16,7 @@ mod keyring;
 mod renewal;
 mod sign_in;
 mod token_file;
+mod under_way;
 pub mod vault;
 pub mod wall;
 

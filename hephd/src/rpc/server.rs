@@ -12,8 +12,8 @@ use std::{
 use rustix::{fs::Mode, process::umask};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::unix::OwnedWriteHalf,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::mpsc,
 };
 
@@ -30,6 +30,9 @@ use crate::{
     stopping::Stopping,
     store::file::{check_folder, folder, make_private_folder},
 };
+
+/// So much may a caller send while a login waits for a person.
+const MOST_AHEAD: usize = 64 << 10;
 
 /// Who answers what the socket is asked.
 #[derive(Debug)]
@@ -143,34 +146,90 @@ fn is_ours(stream: &tokio::net::UnixStream) -> bool {
 /// One connection: a line in, a line out, until either side has enough.
 async fn converse(stream: tokio::net::UnixStream, office: Arc<Office>, mut stopping: Stopping) {
     let (read, mut write) = stream.into_split();
-    let mut read = BufReader::new(read);
+    let mut read = Reader { socket: BufReader::new(read), ahead: Vec::new() };
     loop {
         let mut line = Vec::new();
-        let mut bounded = (&mut read).take(MAX_MESSAGE_BYTES);
         let came = tokio::select! {
-            came = bounded.read_until(b'\n', &mut line) => came,
+            came = read.line(&mut line) => came,
             () = stopping.heard() => return,
         };
         if !matches!(came, Ok(1..)) {
             return;
         }
-        let whole = line.ends_with(b"\n");
+        let mut last = !line.ends_with(b"\n");
         let reply = match understand(&line) {
             Ok(request) if request.method == "auth.login" => {
+                let id = request.id.clone();
                 // It waits for a person; whoever hangs up has changed their mind.
                 tokio::select! {
                     reply = answer(&office, request, &mut write) => reply,
-                    () = hung_up(&mut read) => return,
+                    why = read.ended() => {
+                        last = true;
+                        // Who has closed only the side that asks still reads.
+                        Some(Response::of(id, Err(why.into())))
+                    }
                     () = stopping.heard() => return,
                 }
             }
             Ok(request) => answer(&office, request, &mut write).await,
-            Err(refused) => Response::of(Value::Null, Err(refused)),
+            Err(refused) => Some(Response::of(Value::Null, Err(refused))),
         };
-        if !say(&mut write, &serde_json::json!(reply)).await || !whole {
+        let Some(reply) = reply else { return };
+        if !say(&mut write, &serde_json::json!(reply)).await || last {
             return;
         }
     }
+}
+
+/// What a connection says.
+struct Reader {
+    socket: BufReader<OwnedReadHalf>,
+    /// It came while another call was under way.
+    ahead: Vec<u8>,
+}
+
+impl Reader {
+    /// The next line; what came ahead comes first.
+    async fn line(&mut self, line: &mut Vec<u8>) -> std::io::Result<usize> {
+        let mut ahead = self.ahead.as_slice();
+        let all = (&mut ahead).chain(&mut self.socket);
+        let came = all.take(MAX_MESSAGE_BYTES).read_until(b'\n', line).await;
+        let used = self.ahead.len() - ahead.len();
+        self.ahead.drain(..used);
+        came
+    }
+
+    /// Waits until the other side closes; gives what to say to that. What it
+    /// sends is for later, and is read all the same: behind a byte that nobody
+    /// reads its end would not be seen.
+    async fn ended(&mut self) -> Error {
+        loop {
+            let more = match self.socket.fill_buf().await {
+                Ok([]) | Err(_) => return closed(),
+                Ok(more) => more,
+            };
+            let bytes = more.len();
+            self.ahead.extend_from_slice(more);
+            self.socket.consume(bytes);
+            if self.ahead.len() > MOST_AHEAD {
+                return too_much();
+            }
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::usage(
+        "the caller closed its side: the login was ended",
+        "keep the connection open until the answer comes",
+    )
+}
+
+fn too_much() -> Error {
+    Error::usage(
+        format!("more than {MOST_AHEAD} bytes came meanwhile: the login was ended"),
+        "wait for the answer, or ask on another connection",
+    )
 }
 
 fn understand(line: &[u8]) -> Result<Request, RpcError> {
@@ -181,30 +240,27 @@ fn understand(line: &[u8]) -> Result<Request, RpcError> {
     read.map_err(|why| RpcError::protocol(PARSE_ERROR, format!("not a request: {why}")))
 }
 
-/// Answers a call, and tells what happens meanwhile.
-async fn answer(office: &Office, request: Request, write: &mut OwnedWriteHalf) -> Response {
+/// Answers a call, and tells what happens meanwhile; none where the caller
+/// cannot be told.
+async fn answer(office: &Office, request: Request, write: &mut OwnedWriteHalf) -> Option<Response> {
     let id = request.id.clone();
     let (events, mut coming) = mpsc::channel(8);
-    let call = async move { office.call(request, &events).await };
-    // The events end with the call that sends them.
+    let call = async move { Ok(office.call(request, &events).await) };
+    // The events end with the call that sends them, and a call ends with the
+    // last one who could hear of it.
     let tell = async {
         while let Some(event) = coming.recv().await {
             let event = serde_json::json!({ "jsonrpc": "2.0", "method": EVENT, "params": event });
-            say(write, &event).await;
+            if !say(write, &event).await {
+                return Err(());
+            }
         }
+        Ok(())
     };
-    let (outcome, ()) = tokio::join!(call, tell);
-    Response::of(id, outcome)
+    let (outcome, ()) = tokio::try_join!(call, tell).ok()?;
+    Some(Response::of(id, outcome))
 }
 
 async fn say(write: &mut OwnedWriteHalf, message: &Value) -> bool {
     write.write_all(format!("{message}\n").as_bytes()).await.is_ok()
-}
-
-/// Waits until the other side closes. Whatever it sends is for later.
-async fn hung_up(read: &mut (impl AsyncBufRead + Unpin)) {
-    match read.fill_buf().await {
-        Ok([]) | Err(_) => {}
-        Ok(_) => std::future::pending().await,
-    }
 }

@@ -2,6 +2,7 @@
 //! Real daemons, a real hub behind a door, and a provider that does as it is
 //! told.
 
+mod callers;
 mod clear;
 mod fresh;
 mod life;
