@@ -90,7 +90,7 @@ impl Place<'_> {
                 Next::Over(ended) => return Err(self.came_to_nothing(&ended, grant)),
             };
             if told.replace(wait) != Some(wait) {
-                let interval = wait.as_secs();
+                let interval = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
                 let _ = events.send(Event::Waiting { interval }).await;
             }
             tokio::time::sleep(wait).await;

@@ -27,8 +27,12 @@ const SLOWER: Duration = Duration::from_secs(5);
 /// unless its own interval is longer.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// No login stays open longer, whatever the provider says.
-const LONGEST_LIFE_SECS: u64 = 3600;
+/// The last question is asked so much before the code's end, or a tenth of its
+/// life: asked at the end, it would come too late.
+const MOST_ASKING_MS: u64 = 1000;
+
+/// No code is good longer, whatever the provider says.
+const LONGEST_LIFE_SECS: u64 = 24 * 3600;
 
 /// What a provider gives a device that wants to log in.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,7 +48,7 @@ pub struct Grant {
     #[serde(default)]
     pub verification_uri_complete: Option<Url>,
     /// How long the code is good, in seconds.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(deserialize_with = "life")]
     pub expires_in: u64,
     /// Between two questions, in seconds.
     #[serde(default, deserialize_with = "some_seconds")]
@@ -72,11 +76,13 @@ pub struct Tokens {
     pub scope: Option<String>,
 }
 
-/// Some providers write numbers as text.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    some_seconds(from)?.ok_or_else(|| D::Error::custom("no number of seconds"))
+/// Cut here, so that what is told and what is waited for are the same.
+fn life<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let seconds = some_seconds(from)?.ok_or_else(|| D::Error::custom("no number of seconds"))?;
+    Ok(seconds.min(LONGEST_LIFE_SECS))
 }
 
+/// Some providers write numbers as text. One that is too large is the largest.
 fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -89,8 +95,12 @@ fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Er
         None => Ok(None),
         Some(Number::Whole(seconds)) => Ok(Some(seconds)),
         Some(Number::Float(seconds)) if seconds >= 0.0 => Ok(Some(seconds as u64)),
-        Some(Number::Text(text)) if text.parse::<u64>().is_ok() => Ok(text.parse().ok()),
-        Some(_) => Err(D::Error::custom("no number of seconds")),
+        Some(Number::Text(text)) => match (text.parse::<u64>(), text.parse::<f64>()) {
+            (Ok(seconds), _) => Ok(Some(seconds)),
+            (_, Ok(seconds)) if seconds >= 0.0 => Ok(Some(seconds as u64)),
+            _ => Err(D::Error::custom("no number of seconds")),
+        },
+        Some(Number::Float(_)) => Err(D::Error::custom("no number of seconds")),
     }
 }
 
@@ -121,7 +131,7 @@ pub enum Ended {
     Expired,
     /// Something else is wrong, in OAuth's words.
     Refused(Refusal),
-    /// What answers there is no provider, or not any more.
+    /// What answers there is no provider, or nothing answered up to the end.
     Wrong(NoAnswer),
 }
 
@@ -131,52 +141,49 @@ pub struct DeviceFlow {
     interval: Duration,
     /// Failures to reach the provider, in a row.
     unreached: u32,
-    /// The end of the code's life.
-    deadline_ms: u64,
+    /// The last question: the code is good still when the provider hears it.
+    last_ms: u64,
 }
 
 impl DeviceFlow {
     /// Begins when the code was given.
     #[must_use]
     pub fn begin(grant: &Grant, now_ms: u64) -> Self {
-        let life = grant.expires_in.min(LONGEST_LIFE_SECS) * 1000;
+        let life = grant.expires_in.saturating_mul(1000);
+        let asking = (life / 10).min(MOST_ASKING_MS);
         let interval = grant.interval.filter(|secs| *secs > 0).map(Duration::from_secs);
         Self {
-            interval: interval.unwrap_or(USUAL_INTERVAL).min(LONGEST_BACKOFF),
+            interval: interval.unwrap_or(USUAL_INTERVAL),
             unreached: 0,
-            deadline_ms: now_ms.saturating_add(life),
+            last_ms: now_ms.saturating_add(life - asking),
         }
-    }
-
-    /// The time between two questions, as it stands.
-    #[must_use]
-    pub const fn interval(&self) -> Duration {
-        self.interval
     }
 
     /// What to do before the first question.
     #[must_use]
     pub fn first(&self, now_ms: u64) -> Next {
-        self.wait(self.interval, now_ms)
+        self.wait(self.interval, now_ms, Ended::Expired)
     }
 
     /// What to do after an answer that was not yes.
     pub fn heard(&mut self, heard: Heard<'_>, now_ms: u64) -> Next {
         let refusal = match heard {
-            Heard::Nothing(NoAnswer::Down(_)) => {
+            Heard::Nothing(down @ NoAnswer::Down(_)) => {
                 self.unreached = self.unreached.saturating_add(1);
                 let doubled = self.interval.saturating_mul(1 << self.unreached.min(8));
-                return self.wait(doubled.min(LONGEST_BACKOFF.max(self.interval)), now_ms);
+                let wait = doubled.min(LONGEST_BACKOFF.max(self.interval));
+                // The person may well have typed the code.
+                return self.wait(wait, now_ms, Ended::Wrong(down.clone()));
             }
             Heard::Nothing(wrong) => return Next::Over(Ended::Wrong(wrong.clone())),
             Heard::Refused(refusal) => refusal,
         };
         self.unreached = 0;
         match refusal.error.as_str() {
-            "authorization_pending" => self.wait(self.interval, now_ms),
+            "authorization_pending" => self.wait(self.interval, now_ms, Ended::Expired),
             "slow_down" => {
-                self.interval += SLOWER;
-                self.wait(self.interval, now_ms)
+                self.interval = self.interval.saturating_add(SLOWER);
+                self.wait(self.interval, now_ms, Ended::Expired)
             }
             "access_denied" => Next::Over(Ended::Denied),
             "expired_token" => Next::Over(Ended::Expired),
@@ -184,13 +191,11 @@ impl DeviceFlow {
         }
     }
 
-    /// There is no use in asking after the code's end.
-    fn wait(&self, wait: Duration, now_ms: u64) -> Next {
-        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        if now_ms.saturating_add(ms) > self.deadline_ms {
-            return Next::Over(Ended::Expired);
-        }
-        Next::Wait(wait)
+    /// There is no use in asking after the code's end. But it is good until
+    /// then, so there is a last question, however soon after the one before.
+    fn wait(&self, wait: Duration, now_ms: u64, otherwise: Ended) -> Next {
+        let left = Duration::from_millis(self.last_ms.saturating_sub(now_ms));
+        if left.is_zero() { Next::Over(otherwise) } else { Next::Wait(wait.min(left)) }
     }
 }
 
@@ -268,13 +273,50 @@ mod tests {
     }
 
     #[test]
-    fn the_code_s_end_is_the_end() {
-        let mut flow = DeviceFlow::begin(&grant(&json!({ "expires_in": 12 })), 1_000);
-        assert_eq!(refused(&mut flow, "authorization_pending", 6_000), wait(5));
-        let late = refused(&mut flow, "authorization_pending", 11_000);
+    fn a_code_is_asked_about_until_its_end() {
+        let mut flow = DeviceFlow::begin(&grant(&json!({ "expires_in": 8 })), 1_000);
+        assert_eq!(flow.first(1_000), wait(5));
+        let last = refused(&mut flow, "authorization_pending", 6_000);
+        assert_eq!(last, Next::Wait(Duration::from_millis(2_200)));
+        let late = refused(&mut flow, "authorization_pending", 8_200);
         assert_eq!(late, Next::Over(Ended::Expired));
-        let endless = DeviceFlow::begin(&grant(&json!({ "expires_in": u64::MAX })), 0);
-        assert_eq!(endless.deadline_ms, 3_600_000);
+        let mut flow = DeviceFlow::begin(&grant(&json!({ "expires_in": 100 })), 0);
+        assert_eq!(refused(&mut flow, "slow_down", 94_000), wait(5));
+        assert_eq!(refused(&mut flow, "slow_down", 99_100), Next::Over(Ended::Expired));
+        let short = DeviceFlow::begin(&grant(&json!({ "expires_in": 10, "interval": 300 })), 0);
+        assert_eq!(short.first(0), wait(9));
+    }
+
+    #[test]
+    fn who_was_away_at_the_end_is_named() {
+        let mut flow = DeviceFlow::begin(&grant(&json!({ "expires_in": 10 })), 0);
+        let down = NoAnswer::Down("connection refused".to_owned());
+        assert_eq!(flow.heard(Heard::Nothing(&down), 5_000), wait(4));
+        let ended = flow.heard(Heard::Nothing(&down), 9_000);
+        assert_eq!(ended, Next::Over(Ended::Wrong(down)));
+    }
+
+    #[test]
+    fn an_interval_is_kept_and_a_life_is_cut() {
+        let slow = grant(&json!({ "interval": 120 }));
+        assert_eq!(DeviceFlow::begin(&slow, 0).first(0), wait(120));
+        let down = NoAnswer::Down("connection refused".to_owned());
+        assert_eq!(DeviceFlow::begin(&slow, 0).heard(Heard::Nothing(&down), 0), wait(120));
+        for life in [json!(u64::MAX), json!(1e30), json!("1e30"), json!("99999999999999999999")] {
+            let grant = grant(&json!({ "expires_in": life, "interval": life }));
+            assert_eq!(grant.expires_in, 86_400, "{life}");
+            let mut flow = DeviceFlow::begin(&grant, 0);
+            assert_eq!((flow.last_ms, flow.first(0)), (86_399_000, wait(86_399)));
+            assert_eq!(refused(&mut flow, "slow_down", 0), wait(86_399));
+            let _ = DeviceFlow::begin(&grant, u64::MAX);
+        }
+        for wrong in [json!(-1), json!("-1"), json!("nan"), json!("soon"), json!([])] {
+            let grant = json!({
+                "device_code": "d", "user_code": "u", "verification_uri": "https://id.example",
+                "expires_in": wrong,
+            });
+            serde_json::from_value::<Grant>(grant).unwrap_err();
+        }
     }
 
     #[test]
