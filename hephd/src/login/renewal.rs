@@ -3,7 +3,8 @@
 //! The answer may be lost after the provider has given it. So the old tokens
 //! stay until new ones lie in the vault; they are used while they are good,
 //! and the question is asked again later. Another process may share the vault:
-//! what it has renewed is taken over, rather than renewed once more.
+//! what it has renewed is taken over, rather than renewed once more. A file is held
+//! meanwhile; a keyring has no lock.
 
 use std::sync::Arc;
 
@@ -68,12 +69,16 @@ impl Login {
 
     async fn renewed(&self, entry: &Entry) -> Result<Option<Entry>, Failed> {
         let (vault, hub) = (&self.0.vault, &self.0.hub_url);
-        if self.state().unsaved {
-            return vault.put(hub, entry).await.map(|()| None).map_err(Failed::Later);
-        }
+        // From the first look to the last word: another process that shares
+        // the file would spend the same refresh token, or log out meanwhile.
+        let hold = vault.hold().await.map_err(Failed::Later)?;
         // What cannot be read now could not be written afterwards.
         match vault.get(hub).await.map_err(Failed::Later)? {
             None => return Err(Failed::Gone),
+            Some(_) if self.state().unsaved => {
+                let put = vault.put_held(&hold, hub, entry).await;
+                return put.map(|()| None).map_err(Failed::Later);
+            }
             Some(held) if is_newer(&held, entry) => return Ok(Some(held)),
             Some(_) => {}
         }
@@ -91,7 +96,7 @@ impl Login {
             Err(refusal) => return Err(Failed::Later(refused(entry, refresh_token, &refusal))),
         };
         let new = entry.renewed(tokens, self.now());
-        match vault.put(hub, &new).await {
+        match vault.put_held(&hold, hub, &new).await {
             Ok(()) => tracing::debug!(hub = %hub, "the login was renewed"),
             // The old ones are worth nothing any more, so these are kept here.
             Err(error) => {

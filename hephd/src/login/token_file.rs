@@ -7,9 +7,13 @@ use std::{
     io::{ErrorKind, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -20,6 +24,10 @@ use crate::{
     store::file::{folder, sync_to_medium},
 };
 
+/// A renewal that another process is at takes less, as a rule.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Nobody has that many hubs.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -27,6 +35,12 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct TokenFile {
     path: PathBuf,
+}
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _held: File,
 }
 
 impl TokenFile {
@@ -46,16 +60,38 @@ impl TokenFile {
         }
     }
 
-    /// Puts the login at a hub in, or takes it out. Other processes that
-    /// write wait for their turn.
+    /// Keeps other processes from changing the file. The lock is a file of
+    /// its own, as the other one is replaced; and it stays, as one that is
+    /// taken away while somebody waits for it is two.
+    ///
+    /// # Errors
+    /// `file_failed` where somebody else has it for too long; the disk's.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let path = self.beside(".lock");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+        let lock = options.open(&path).map_err(file(&path, "open"))?;
+        let begun = Instant::now();
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _held: lock }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < LOCK_WAIT => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(Errno::WOULDBLOCK) => return Err(held_elsewhere(&path)),
+                Err(error) => return Err(file(&path, "lock")(error.into())),
+            }
+        }
+    }
+
+    /// Puts the login at a hub in, or takes it out.
     ///
     /// # Errors
     /// As [`TokenFile::get`]; the disk's.
-    pub(super) fn put(&self, hub: &Url, entry: Option<&Entry>) -> Result<()> {
+    pub(super) fn put(&self, _: &Lock, hub: &Url, entry: Option<&Entry>) -> Result<()> {
         let folder = folder(&self.path);
         let folder_open = File::open(folder).map_err(file(folder, "open"))?;
-        flock(&folder_open, FlockOperation::LockExclusive)
-            .map_err(|error| file(folder, "lock")(error.into()))?;
         let mut all = self.read()?;
         let before = all.clone();
         match entry {
@@ -70,9 +106,7 @@ impl TokenFile {
     }
 
     fn replace(&self, all: &Value) -> Result<()> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
+        let new = self.beside(".new");
         // A crash may have left one; whoever writes now holds the lock.
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -87,10 +121,16 @@ impl TokenFile {
         })
     }
 
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
     fn read(&self) -> Result<Map<String, Value>> {
         let open = match OpenOptions::new()
             .read(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(&self.path)
         {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Map::new()),
@@ -128,6 +168,14 @@ impl TokenFile {
     }
 }
 
+fn held_elsewhere(lock: &Path) -> Error {
+    Error::new(
+        Code::FileFailed,
+        format!("another process has held {} for {} s", lock.display(), LOCK_WAIT.as_secs()),
+        "try again; if that does not help, see who holds it: fuser, lsof",
+    )
+}
+
 fn write(path: &Path, all: &Value) -> std::io::Result<()> {
     let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     new.write_all(format!("{all:#}\n").as_bytes())?;
@@ -142,6 +190,10 @@ mod tests {
 
     fn hub(name: &str) -> Url {
         crate::config::parse_hub_url(&format!("http://{name}:8787")).unwrap()
+    }
+
+    fn put(file: &TokenFile, hub: &Url, entry: Option<&Entry>) -> Result<()> {
+        file.put(&file.lock()?, hub, entry)
     }
 
     fn lay(path: &Path, text: &str) {
@@ -160,18 +212,18 @@ mod tests {
         let path = dir.path().join("tokens");
         let file = TokenFile::at(&path);
         assert_eq!(file.get(&hub("a")).unwrap(), None);
-        file.put(&hub("a"), None).unwrap();
+        put(&file, &hub("a"), None).unwrap();
         assert!(!path.exists(), "nothing to write, nothing written");
         let (one, two) = (entry_for_tests("one", 1, 10), entry_for_tests("two", 1, 10));
-        file.put(&hub("a"), Some(&one)).unwrap();
+        put(&file, &hub("a"), Some(&one)).unwrap();
         assert_eq!(mode(&path), 0o600);
-        file.put(&hub("b"), Some(&two)).unwrap();
+        put(&file, &hub("b"), Some(&two)).unwrap();
         let slash = crate::config::parse_hub_url("http://a:8787/").unwrap();
         assert_eq!(file.get(&slash).unwrap().as_ref(), Some(&one));
-        file.put(&slash, None).unwrap();
+        put(&file, &slash, None).unwrap();
         assert_eq!(file.get(&hub("a")).unwrap(), None);
         assert_eq!(file.get(&hub("b")).unwrap(), Some(two));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "it, and its lock");
     }
 
     #[test]
@@ -185,7 +237,7 @@ mod tests {
             assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
             if !text.starts_with('{') {
                 let entry = entry_for_tests("one", 1, 10);
-                TokenFile::at(&path).put(&hub("a"), Some(&entry)).unwrap_err();
+                put(&TokenFile::at(&path), &hub("a"), Some(&entry)).unwrap_err();
                 assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
             }
         }
@@ -195,11 +247,11 @@ mod tests {
     fn others_may_not_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
-        TokenFile::at(&path).put(&hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
+        put(&TokenFile::at(&path), &hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
         for wrong in [0o644, 0o640, 0o660, 0o700, 0o400, 0o604] {
             std::fs::set_permissions(&path, Permissions::from_mode(wrong)).unwrap();
             let file = TokenFile::at(&path);
-            for refused in [file.get(&hub("a")).map(drop), file.put(&hub("b"), None)] {
+            for refused in [file.get(&hub("a")).map(drop), put(&file, &hub("b"), None)] {
                 let refused = refused.unwrap_err();
                 assert_eq!(refused.code, Code::InsecurePermissions, "{wrong:o}");
                 assert!(refused.hint.starts_with("chmod 600 "), "{}", refused.hint);
@@ -211,12 +263,29 @@ mod tests {
     fn a_link_stays_and_a_crash_leaves_nothing_in_the_way() {
         let dir = tempfile::tempdir().unwrap();
         let (path, link) = (dir.path().join("tokens"), dir.path().join("link"));
-        TokenFile::at(&path).put(&hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
+        put(&TokenFile::at(&path), &hub("a"), Some(&entry_for_tests("one", 1, 10))).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         lay(&dir.path().join("tokens.new"), "half");
-        TokenFile::at(&link).put(&hub("b"), Some(&entry_for_tests("two", 1, 10))).unwrap();
+        put(&TokenFile::at(&link), &hub("b"), Some(&entry_for_tests("two", 1, 10))).unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert!(TokenFile::at(&path).get(&hub("b")).unwrap().is_some());
         assert!(!dir.path().join("tokens.new").exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_named_and_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let held = TokenFile::at(&path).lock().unwrap();
+        let begun = Instant::now();
+        let refused = TokenFile::at(&path).lock().unwrap_err();
+        assert!(begun.elapsed() >= LOCK_WAIT && begun.elapsed() < LOCK_WAIT * 3);
+        assert_eq!(refused.code, Code::FileFailed);
+        assert!(refused.message.contains("tokens.lock"), "{}", refused.message);
+        // Reading needs no lock.
+        assert_eq!(TokenFile::at(&path).get(&hub("a")).unwrap(), None);
+        assert_eq!(mode(&dir.path().join("tokens.lock")), 0o600);
+        drop(held);
+        TokenFile::at(&path).lock().unwrap();
     }
 }

@@ -1,12 +1,19 @@
 //! Where a login lies between two starts: the system's keyring, or a file.
 //! Which of the two is chosen aloud; neither stands in for the other.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustix::fs::Access;
 use url::Url;
 
-use super::{entry::Entry, keyring, token_file::TokenFile};
+use super::{
+    entry::Entry,
+    keyring,
+    token_file::{Lock, TokenFile},
+};
 use crate::error::{Code, Error, Result};
 
 /// A place for logins, one for each hub.
@@ -68,33 +75,57 @@ impl Vault {
         }
     }
 
+    /// Keeps other processes from changing what lies there. A keyring cannot.
+    ///
+    /// # Errors
+    /// `file_failed` where another process has it for too long.
+    pub(super) async fn hold(&self) -> Result<Hold> {
+        match self {
+            Self::Keyring => Ok(Hold(None)),
+            Self::File(path) => {
+                let file = TokenFile::at(path);
+                blocking(move || file.lock().map(|lock| Hold(Some(Arc::new(lock))))).await
+            }
+        }
+    }
+
     /// Puts a login there; it is durable when this returns.
     ///
     /// # Errors
-    /// As [`Vault::get`].
+    /// As [`Vault::get`] and [`Vault::hold`].
     pub async fn put(&self, hub: &Url, entry: &Entry) -> Result<()> {
+        self.put_held(&self.hold().await?, hub, entry).await
+    }
+
+    /// The same, for whoever holds it already.
+    pub(super) async fn put_held(&self, hold: &Hold, hub: &Url, entry: &Entry) -> Result<()> {
         match self {
             Self::Keyring => keyring::put(hub, entry).await,
-            Self::File(path) => {
-                let (file, hub, entry) = (TokenFile::at(path), hub.clone(), entry.clone());
-                blocking(move || file.put(&hub, Some(&entry))).await
-            }
+            Self::File(path) => change(path, hold, hub, Some(entry.clone())).await,
         }
     }
 
     /// Takes a login away, if there is one.
     ///
     /// # Errors
-    /// As [`Vault::get`].
+    /// As [`Vault::get`] and [`Vault::hold`].
     pub async fn remove(&self, hub: &Url) -> Result<()> {
         match self {
             Self::Keyring => keyring::remove(hub).await,
-            Self::File(path) => {
-                let (file, hub) = (TokenFile::at(path), hub.clone());
-                blocking(move || file.put(&hub, None)).await
-            }
+            Self::File(path) => change(path, &self.hold().await?, hub, None).await,
         }
     }
+}
+
+/// No other process changes what lies in the vault, until this is dropped and
+/// what was begun with it is done.
+#[derive(Debug)]
+pub(super) struct Hold(Option<Arc<Lock>>);
+
+async fn change(path: &Path, Hold(lock): &Hold, hub: &Url, entry: Option<Entry>) -> Result<()> {
+    let (file, lock, hub) = (TokenFile::at(path), lock.clone(), hub.clone());
+    let lock = lock.ok_or_else(|| Error::internal("a token file without its lock"))?;
+    blocking(move || file.put(&lock, &hub, entry.as_ref())).await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hephd::{
@@ -235,6 +236,51 @@ async fn what_another_process_renewed_is_taken_over() {
     let error = bench.login.rejected(None).await.unwrap_err();
     assert_eq!(error.message, format!("not logged in at {HUB}/"));
     no_canary("Debug", &format!("{:?} {:?}", bench.login, theirs));
+}
+
+/// Another process with the same file; locks know no difference.
+fn another(bench: &Bench) -> Login {
+    let clock = Clock::Manual(Arc::clone(&bench.clock));
+    Login::new(parse_hub_url(HUB).unwrap(), None, bench.vault.clone(), clock)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_not_spend_the_same_refresh_token() {
+    let bench = Bench::new().await;
+    let other = another(&bench);
+    assert_eq!(other.rejected(None).await.unwrap(), bench.first);
+    bench.provider.then(&[Then::Hold]);
+    bench.pass(LIFE + 1);
+    let (one, two) = (bench.login.clone(), other.clone());
+    let one = tokio::spawn(async move { one.bearer().await });
+    wait_for("the first to ask", || bench.renewals() == 1);
+    let two = tokio::spawn(async move { two.bearer().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(bench.renewals(), 1, "the other asked meanwhile");
+    bench.provider.script().go_on = true;
+    let (one, two) = (one.await.unwrap().unwrap(), two.await.unwrap().unwrap());
+    assert_ne!(one, bench.first);
+    assert_eq!((&two, bench.renewals()), (&one, 1));
+    assert_eq!(bench.kept().await, one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_during_another_process_s_renewal_stays_one() {
+    let bench = Bench::new().await;
+    bench.provider.then(&[Then::Hold]);
+    bench.pass(LIFE + 1);
+    let login = bench.login.clone();
+    let renewing = tokio::spawn(async move { login.bearer().await });
+    wait_for("the renewal", || bench.renewals() == 1);
+    let (vault, hub) = (bench.vault.clone(), parse_hub_url(HUB).unwrap());
+    let leaving = tokio::spawn(async move { vault.remove(&hub).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!leaving.is_finished(), "what it takes away is on its way");
+    bench.provider.script().go_on = true;
+    renewing.await.unwrap();
+    leaving.await.unwrap().unwrap();
+    let hub = parse_hub_url(HUB).unwrap();
+    assert_eq!(bench.vault.get(&hub).await.unwrap(), None);
 }
 
 #[test]
