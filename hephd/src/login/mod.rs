@@ -38,8 +38,11 @@ use crate::{
     oidc::secret::Secret,
 };
 
-/// A keyring that failed, or held nothing, is not asked again before this.
+/// A keyring that held nothing is not asked again before this.
 const VAULT_PAUSE_MS: u64 = 60_000;
+
+/// Nor one that failed before this: a person has just unlocked it, and looks.
+const FAILED_PAUSE_MS: u64 = 5_000;
 
 /// A login; clones are the same one.
 #[derive(Debug, Clone)]
@@ -196,7 +199,8 @@ impl Login {
         let now = self.now();
         {
             let state = self.state();
-            let lately = state.read_at.is_some_and(|at| now.abs_diff(at) < VAULT_PAUSE_MS);
+            let pause = if state.error.is_some() { FAILED_PAUSE_MS } else { VAULT_PAUSE_MS };
+            let lately = state.read_at.is_some_and(|at| now.abs_diff(at) < pause);
             if lately && !self.0.vault.is_cheap() {
                 return state.error.clone().map_or(Ok(()), Err);
             }
