@@ -132,9 +132,7 @@ async fn whoever_stops_waiting_stops_no_renewal() {
     bench.pass(LIFE + 1);
     let login = bench.login.clone();
     let waiting = tokio::spawn(async move { login.bearer().await });
-    while bench.renewals() == 0 {
-        tokio::task::yield_now().await;
-    }
+    wait_for("the renewal", || bench.renewals() == 1);
     waiting.abort();
     bench.provider.script().go_on = true;
     bench.login.settled().await;
@@ -363,9 +361,15 @@ fn a_daemon_that_is_stopped_waits_for_the_tokens_that_are_on_their_way() {
     let stopping = std::thread::spawn(move || device.stop());
     // All else has ended by then.
     wait_for("the socket to close", || UnixStream::connect(&socket).is_err());
+    // One that does not wait is gone well before this.
+    std::thread::sleep(Duration::from_secs(1));
     assert!(!stopping.is_finished(), "it went without them");
+    assert_eq!(before, world.entry(), "nothing has come yet");
     world.provider.script().go_on = true;
     assert_eq!(stopping.join().unwrap(), 0);
     syncing.join().unwrap();
-    assert_ne!(before["refresh_token"], world.entry()["refresh_token"]);
+    let after = world.entry();
+    assert_ne!(before["refresh_token"], after["refresh_token"]);
+    let good = world.provider.script().good.clone();
+    assert!(good.contains(after["access_token"].as_str().unwrap()), "the new one is kept");
 }
