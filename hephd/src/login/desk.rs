@@ -99,20 +99,27 @@ impl Desk {
             token_place: token_place.clone(),
         };
         let _ = events.send(started).await;
-        let place = Place { provider, document, client_id: &client_id, clock: &self.clock };
-        let entry = place.sign_in(events).await?;
-        let at_hub = match try_out(&wire, &entry).await {
+        let place = Place { provider, document, client_id, clock: self.clock.clone() };
+        let given = place.sign_in(events).await?;
+        let at_hub = match try_out(&wire, given.entry()).await {
             Ok(at_hub) => at_hub,
             Err(refused) => {
-                place.revoke(&entry).await;
+                given.take_back().await;
                 return Err(refused);
             }
         };
-        let name = entry.name.clone();
-        if let Err(error) = login.begin(entry.clone()).await {
-            place.revoke(&entry).await;
-            return Err(error);
-        }
+        let name = given.entry().name.clone();
+        // Whoever goes away now leaves a login or none, and no lost tokens.
+        let kept = login.apart(|login| async move {
+            let kept = login.begin(given.entry().clone()).await;
+            if kept.is_ok() {
+                given.kept()
+            } else {
+                given.take_back().await
+            }
+            kept
+        });
+        kept.await?;
         let _ = events.send(Event::SignedIn { name, token_place }).await;
         Ok(LoggedIn { status: login.status(), hub: at_hub })
     }
@@ -177,8 +184,8 @@ impl Desk {
             return false;
         };
         let Ok(document) = provider.discover().await else { return false };
-        let client_id = entry.client_id.as_str();
-        Place { provider, document, client_id, clock: &self.clock }.revoke(entry).await
+        let (client_id, clock) = (entry.client_id.clone(), self.clock.clone());
+        Place { provider, document, client_id, clock }.revoke(entry).await
     }
 
     fn meant(&self, wanted: &Wanted) -> Result<Login> {

@@ -2,7 +2,8 @@
 //!
 //! - [`entry`]: what it is; [`vault`]: where it lies, in the `keyring` or a `token_file`
 //! - `renewal`: a new token for one that is nearly over
-//! - `sign_in`: a person logs in, one at a time (`under_way`); [`desk`]: the methods `auth.*`
+//! - `sign_in`: a person logs in, one at a time (`under_way`), and what is
+//!   `given` is kept or taken back; [`desk`]: the methods `auth.*`
 //! - [`wall`]: where a token may travel in the clear
 //!
 //! What always holds. A hub that asks for no token is sent none, and no
@@ -12,6 +13,7 @@
 
 pub mod desk;
 pub mod entry;
+mod given;
 mod keyring;
 mod renewal;
 mod sign_in;

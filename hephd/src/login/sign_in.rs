@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::{entry::Entry, renewal::tokens};
+use super::{entry::Entry, given::Given, renewal::tokens};
 use crate::{
     clock::Clock,
     error::{Code, Error, Result},
@@ -30,20 +30,20 @@ const LONGEST_NAME: usize = 200;
 pub type Events = mpsc::Sender<Event>;
 
 /// A provider, and this device's name there.
-#[derive(Debug)]
-pub(super) struct Place<'a> {
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     pub(super) provider: Provider,
     pub(super) document: Document,
-    pub(super) client_id: &'a str,
-    pub(super) clock: &'a Clock,
+    pub(super) client_id: String,
+    pub(super) clock: Clock,
 }
 
-impl Place<'_> {
+impl Place {
     /// Waits until a person has agreed.
     ///
     /// # Errors
     /// `auth_failed` where they do not, or the provider does not play along.
-    pub(super) async fn sign_in(&self, events: &Events) -> Result<Entry> {
+    pub(super) async fn sign_in(&self, events: &Events) -> Result<Given> {
         let grant = self.begin().await?;
         let (uri, complete) = (&grant.verification_uri, &grant.verification_uri_complete);
         let event = Event::Code {
@@ -56,8 +56,7 @@ impl Place<'_> {
             expires_in: grant.expires_in,
         };
         let _ = events.send(event).await;
-        let tokens = self.poll(&grant, events).await?;
-        Ok(self.entry(tokens))
+        self.poll(&grant, events).await
     }
 
     async fn begin(&self) -> Result<Grant> {
@@ -70,7 +69,7 @@ impl Place<'_> {
         };
         let mut refused = None;
         for scope in SCOPES {
-            let form = [("client_id", self.client_id), ("scope", scope)];
+            let form = [("client_id", self.client_id.as_str()), ("scope", scope)];
             match self.provider.post::<Value>(endpoint, &form).await.map_err(|e| self.failed(&e))? {
                 Ok(answer) => return grant(answer).map_err(|e| self.failed(&e)),
                 Err(refusal) if refusal.error == "invalid_scope" => refused = Some(refusal),
@@ -80,7 +79,7 @@ impl Place<'_> {
         Err(refused.map_or_else(|| Error::internal("no scope to ask for"), |r| self.refused(&r)))
     }
 
-    async fn poll(&self, grant: &Grant, events: &Events) -> Result<Tokens> {
+    async fn poll(&self, grant: &Grant, events: &Events) -> Result<Given> {
         let mut flow = DeviceFlow::begin(grant, self.clock.now_ms());
         let mut next = flow.first(self.clock.now_ms());
         let mut told = None;
@@ -94,22 +93,29 @@ impl Place<'_> {
                 let _ = events.send(Event::Waiting { interval }).await;
             }
             tokio::time::sleep(wait).await;
-            next = match self.asked(grant).await {
-                Ok(Ok(tokens)) => return Ok(tokens),
+            // Who hangs up now does not cut the answer off: there may be tokens
+            // in it, and what is given and not fetched is taken back.
+            let asked = tokio::spawn(self.clone().asked(grant.clone()));
+            next = match asked.await.map_err(Error::internal)? {
+                Ok(Ok(given)) => return Ok(given),
                 Ok(Err(refusal)) => flow.heard(Heard::Refused(&refusal), self.clock.now_ms()),
                 Err(nothing) => flow.heard(Heard::Nothing(&nothing), self.clock.now_ms()),
             };
         }
     }
 
-    async fn asked(&self, grant: &Grant) -> Result<Result<Tokens, Refusal>, NoAnswer> {
+    async fn asked(self, grant: Grant) -> Result<Result<Given, Refusal>, NoAnswer> {
         let form = [
             ("grant_type", GRANT_TYPE),
             ("device_code", grant.device_code.expose()),
-            ("client_id", self.client_id),
+            ("client_id", &self.client_id),
         ];
         let answer = self.provider.post::<Value>(&self.document.token_endpoint, &form).await?;
-        answer.map_or_else(|refusal| Ok(Err(refusal)), |answer| tokens(answer).map(Ok))
+        let entry = match answer {
+            Ok(answer) => self.entry(tokens(answer)?),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        Ok(Ok(Given::by(self, entry)))
     }
 
     /// The ID token came straight from the provider, over TLS: that is as good
@@ -123,7 +129,7 @@ impl Place<'_> {
         let name = ["email", "preferred_username", "name"].into_iter().find_map(claim);
         Entry {
             issuer: self.provider.issuer().to_owned(),
-            client_id: self.client_id.to_owned(),
+            client_id: self.client_id.clone(),
             name: name.or_else(|| subject.clone()),
             subject,
             issued_at: now,
@@ -174,7 +180,7 @@ impl Place<'_> {
             let form = [
                 ("token", token.expose()),
                 ("token_type_hint", kind),
-                ("client_id", self.client_id),
+                ("client_id", &self.client_id),
             ];
             let answer = self.provider.post::<Nothing>(endpoint, &form).await;
             // An access token that is a JWT cannot be called back everywhere.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{World, call, log_in};
 use crate::{
-    mock::provider::Provider,
+    mock::provider::{Provider, Then},
     running::{DEADLINE, Running, wait_for},
 };
 
@@ -142,4 +142,19 @@ fn the_login_that_was_begun_last_is_the_one() {
     first.say(HEALTH);
     assert_eq!(first.line()["id"], 2);
     wait_for("the login to be known", || call(&device, "auth.status")["logged_in"] == true);
+}
+
+#[test]
+fn tokens_that_come_when_nobody_is_there_are_taken_back() {
+    let world = World::new();
+    world.provider.then(&[Then::Hold]);
+    let device = world.device();
+    let caller = Caller::begin(&device);
+    wait_for("the question", || world.provider.script().asked.len() == 1);
+    drop(caller);
+    std::thread::sleep(Duration::from_millis(300));
+    world.provider.script().go_on = true;
+    wait_for("both to be taken back", || world.provider.script().revoked.len() == 2);
+    assert!(world.provider.script().revoked[0].starts_with("canary-refresh"));
+    assert!(!world.token_file().exists());
 }
