@@ -66,6 +66,7 @@ impl TokenFile {
     ///
     /// # Errors
     /// `file_failed` where somebody else has it for too long; the disk's.
+    #[allow(clippy::disallowed_methods, reason = "no event tells of a lock and has a deadline")]
     pub(super) fn lock(&self) -> Result<Lock> {
         let path = self.beside(".lock");
         let mut options = OpenOptions::new();
