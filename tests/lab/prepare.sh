@@ -19,6 +19,7 @@ declare -A packages=(
   [test]='caddy chromium curl dbus faketime gnome-keyring hyperfine iproute2 libsecret-tools libxml2-utils nftables openssh-server openssl python3 python3-venv sqlite3 sshfs strace systemd'
   [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'
+  [faults]='openssl patch python3 python3-venv'
   [api]='curl python3 python3-venv'
   [quickstart]='curl dbus passwd sqlite3 systemd'
 )
