@@ -27,22 +27,22 @@ fn outcome(home: &Home, n: u32, words: &[&str], address: &str) -> Serves {
     // Whether it runs is known from what it does: it ends, or it answers.
     let mut child = home.command().args(&all).stderr(std::process::Stdio::null()).spawn().unwrap();
     let request = "GET /sync/heads HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-    loop {
-        if let Some(ended) = child.try_wait().unwrap() {
-            assert!(!db.exists(), "what is refused makes nothing");
-            return Serves::Refused(ended.code().unwrap());
-        }
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            let status = http(port, request.as_bytes()).0;
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return match status {
-                200 => Serves::Everybody,
-                401 => Serves::NobodyWithoutToken,
-                other => panic!("{words:?}: {other}"),
-            };
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+    let mut ended = None;
+    wait_for("hephd to end or to answer", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    if let Some(ended) = ended {
+        assert!(!db.exists(), "what is refused makes nothing");
+        return Serves::Refused(ended.code().unwrap());
+    }
+    let status = http(port, request.as_bytes()).0;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    match status {
+        200 => Serves::Everybody,
+        401 => Serves::NobodyWithoutToken,
+        other => panic!("{words:?}: {other}"),
     }
 }
 
