@@ -130,11 +130,19 @@ fn the_hub_itself_says_what_is_too_large() {
     for bytes in [8 * 1024 * 1024 + 1, 32 * 1024 * 1024] {
         std::fs::write(&file, vec![b' '; bytes]).unwrap();
         let body = format!("@{}", file.display());
-        for flag in ["--http2", "--http1.1"] {
-            let answer = site.post("/sync/push", &[flag, "--data-binary", &body]).out;
-            assert!(answer.contains("\"limit\":8388608"), "{bytes} {flag}: {answer}");
-            assert!(answer.ends_with(" 413"), "{bytes} {flag}: {answer}");
-        }
+        // As the devices ask: they speak HTTP/1.1.
+        let answer = site.post("/sync/push", &["--http1.1", "--data-binary", &body]).out;
+        assert!(answer.contains("\"limit\":8388608"), "{bytes}: {answer}");
+        assert!(answer.ends_with("\n1.1 413"), "{bytes}: {answer}");
+        // Over HTTP/2 Caddy ends its whole answer with RST_STREAM(NO_ERROR), as
+        // RFC 9113, 8.1 has it. curl 7.88 may then drop a body that it has not
+        // read yet, and ends with 18; the status is there either way.
+        let json = ["-H", "Content-Type: application/json", "-H", "Expect:"];
+        let words = [&json[..], &["--http2", "--data-binary", &body]].concat();
+        let ended = site.curl("/sync/push", &words);
+        assert!(ended.code == 0 || ended.code == 18, "{bytes}: {}", ended.err);
+        assert!(ended.out.ends_with("\n2 413"), "{bytes}: {}", ended.out);
+        assert!(ended.code == 18 || ended.out.contains("\"limit\":8388608"), "{}", ended.out);
     }
 }
 

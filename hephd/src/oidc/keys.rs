@@ -206,15 +206,20 @@ impl Keys {
         (known.asked, known.asking) = (Some(Instant::now()), true);
         drop(known);
         let shared = Arc::clone(&self.0);
-        tokio::spawn(async move { shared.ask().await });
+        tokio::spawn(shared.ask());
         Ok(())
     }
 }
 
 impl Shared {
-    async fn ask(&self) {
+    async fn ask(self: Arc<Self>) {
+        // A task of its own: were it to panic, that is one more answer that did
+        // not come, and not the last question there ever was.
+        let asked = Arc::clone(&self);
+        let fetched = tokio::spawn(async move { timeout(DEADLINE, asked.fetch()).await }).await;
         let late = |_| Err(NoAnswer::Down(format!("no answer in {} s", DEADLINE.as_secs())));
-        let answer = timeout(DEADLINE, self.fetch()).await.unwrap_or_else(late);
+        let broken = |_| Ok(Err(NoAnswer::Down("the question broke off".to_owned())));
+        let answer = fetched.unwrap_or_else(broken).unwrap_or_else(late);
         let mut known = self.known();
         known.asking = false;
         known.unknown.clear();
