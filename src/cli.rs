@@ -7,7 +7,10 @@ use hephd::{
 };
 
 use crate::{
-    commands::{How, install_service, render, seed, start, status, stop, uninstall_service},
+    commands::{
+        How, backup, drill, install_service, render, restore, seed, snapshot, start, status, stop,
+        uninstall_service, verify,
+    },
     host::Host,
 };
 
@@ -31,6 +34,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Seed(seed::Args),
+    Snapshot(snapshot::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Verify(verify::Args),
+    Drill(drill::Args),
     InstallService(Box<install_service::Args>),
     UninstallService(uninstall_service::Args),
     /// Start a service and wait until it is ready
@@ -48,6 +56,11 @@ impl Command {
     const fn name(&self) -> &'static str {
         match self {
             Self::Seed(_) => "seed",
+            Self::Snapshot(_) => "snapshot",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Verify(_) => "verify",
+            Self::Drill(_) => "drill",
             Self::InstallService(_) => "install-service",
             Self::UninstallService(_) => "uninstall-service",
             Self::Start(_) => "start",
@@ -73,6 +86,11 @@ fn run(cli: &Cli) -> Result<Report> {
     let (how, host) = (cli.how, Host::this()?);
     match &cli.command {
         Command::Seed(args) => seed::run(args, how, cli.style, &host),
+        Command::Snapshot(args) => snapshot::run(args, how, cli.style, &host),
+        Command::Backup(args) => backup::run(args, how, cli.style, &host),
+        Command::Restore(args) => restore::run(args, how, cli.style, &host),
+        Command::Verify(args) => verify::run(args, cli.style, &host),
+        Command::Drill(args) => drill::run(args, how, cli.style, &host),
         Command::InstallService(args) => install_service::run(args, how, &host),
         Command::UninstallService(args) => uninstall_service::run(args, how, &host),
         Command::Start(args) => start::start(args, how, &host),

@@ -6,7 +6,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -21,7 +21,7 @@ use hephd::{
     paths,
     store::{
         Store,
-        file::{StoreLock, beside, folder, make_private_folder, sync_to_medium},
+        file::{StoreLock, User, beside, folder, make_private_folder, sync_to_medium},
     },
 };
 
@@ -143,6 +143,87 @@ impl Host {
             command.env("XDG_RUNTIME_DIR", dir);
         }
         Ok(command.output().with_context(|| format!("cannot run {program}"))?)
+    }
+
+    /// Starts a program that is fed a text; its output is the caller's to read.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn pipe_through(&self, argv: &[String], text: String) -> Result<Child> {
+        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| {
+            Error::new(
+                Code::SourceUnreachable,
+                format!("cannot run {program}: {error}"),
+                format!("install {program} on this machine"),
+            )
+        })?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that has ended already says why by its exit.
+            std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+        }
+        Ok(child)
+    }
+
+    /// Starts a program beside this one; what it prints goes into a file.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn start(&self, argv: &[String], log: &Path) -> Result<Child> {
+        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
+        let mut options = OpenOptions::new();
+        let log =
+            options.create(true).append(true).mode(0o600).open(log).map_err(file(log, "open"))?;
+        let (stdin, stderr) = (Stdio::null(), log.try_clone().map_err(Error::internal)?);
+        let mut command = Command::new(program);
+        command.args(args).stdin(stdin).stdout(log).stderr(stderr);
+        Ok(command.spawn().with_context(|| format!("cannot run {program}"))?)
+    }
+
+    /// The daemon that lies beside this program, or that is on the path.
+    ///
+    /// # Errors
+    /// `source_not_found` where there is none.
+    pub fn hephd(&self) -> Result<PathBuf> {
+        let here = std::env::current_exe().map(|me| me.with_file_name("hephd")).ok();
+        let found = here.filter(|path| path.is_file()).or_else(|| which::which("hephd").ok());
+        found.ok_or_else(|| {
+            let what = "there is no hephd on this machine";
+            Error::new(Code::SourceNotFound, what, "name it: --bin PATH")
+        })
+    }
+
+    /// A user of this machine, by name.
+    ///
+    /// # Errors
+    /// `usage` for a name that there is not; `insecure_permissions` where this
+    /// process may give nothing to that user.
+    pub fn user(&self, name: &str) -> Result<User> {
+        let no_such = || {
+            let hint = "name a user of this machine: getent passwd, or dscl . -list /Users";
+            Error::usage(format!("--run-as {name}: there is no such user"), hint)
+        };
+        let number = |what: &str| {
+            let asked = self.run(&["id", what, "--", name].map(str::to_owned))?;
+            let said = String::from_utf8_lossy(&asked.stdout).trim().parse::<u32>();
+            said.map_err(|_| no_such())
+        };
+        if name.is_empty() || name.starts_with('-') {
+            return Err(no_such());
+        }
+        let user = User { uid: number("-u")?, gid: number("-g")? };
+        if self.uid == 0 || self.uid == user.uid {
+            return Ok(user);
+        }
+        Err(Error::new(
+            Code::InsecurePermissions,
+            format!("--run-as {name}: only root can give files to another user"),
+            format!("run it with sudo, or as {name}"),
+        ))
     }
 
     /// Waits a moment between two looks at something that takes its time.

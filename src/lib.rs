@@ -24,8 +24,10 @@
 //! - [`blueprint`], [`caddyfile`]: the systems around a hub, each in its own
 //! - [`service_manager`]: systemd, or a process of our own
 //! - [`health`]: what "ready" means, and waiting for it
+//! - [`ssh`]: a store on another machine; [`bars`], [`signals`]: long steps
 //! - [`commands`]: one verb, one file; [`cli`]: every command and flag
 
+pub mod bars;
 pub mod blueprint;
 pub mod caddyfile;
 pub mod cli;
@@ -36,6 +38,8 @@ pub mod host;
 pub mod plan;
 pub mod service;
 pub mod service_manager;
+pub mod signals;
+pub mod ssh;
 pub mod table;
 pub mod template;
 pub mod unit;

@@ -35,6 +35,13 @@ pub fn rfc3339(ms: u64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("{ms} ms"), |t| t.to_string())
 }
 
+/// A time in a file's name, in UTC: later ones sort behind earlier ones.
+#[must_use]
+pub fn stamp(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| format!("{ms:016}"), |time| time.strftime("%Y%m%dT%H%M%S%.3fZ").to_string())
+}
+
 /// A time span for people: its two largest parts.
 #[must_use]
 pub fn span(seconds: u64) -> String {

@@ -342,14 +342,10 @@ async fn wait_for_the_end(mut signals: Signals, tasks: &mut JoinSet<Result<()>>)
     }
 }
 
-/// `--check-store`: opens and checks, changes nothing that is data.
+/// `--check-store`: opens, checks and, on a copy, migrates.
 ///
 /// # Errors
-/// `store_missing`, `not_a_heph_store`, `schema_newer`, `store_corrupt`.
+/// As [`crate::store::check::check`].
 pub fn check_store(db: &Path) -> Result<()> {
-    file::check_place(db)?;
-    if !db.exists() {
-        return Err(crate::store::missing(db));
-    }
-    Store::open_reader(db, &Machine::this())?.check_integrity()
+    crate::store::check::check(db, &Machine::this())
 }

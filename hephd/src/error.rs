@@ -12,6 +12,8 @@ use std::fmt;
 #[allow(missing_docs, reason = "the slug is the documentation; see docs/reference/commands.md")]
 pub enum Code {
     AuthFailed,
+    BackupNotFound,
+    ChecksumMismatch,
     ConfigInvalid,
     ConflictChanged,
     CrashLoop,
@@ -41,7 +43,9 @@ pub enum Code {
     ServiceNotFound,
     SourceIsHub,
     SourceNotFound,
+    SourceUnreachable,
     StoreCorrupt,
+    StoreDiffers,
     StoreInUse,
     StoreMissing,
     TargetHasNewerData,
@@ -61,6 +65,8 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AuthFailed => "auth_failed",
+            Self::BackupNotFound => "backup_not_found",
+            Self::ChecksumMismatch => "checksum_mismatch",
             Self::ConfigInvalid => "config_invalid",
             Self::ConflictChanged => "conflict_changed",
             Self::CrashLoop => "crash_loop",
@@ -90,7 +96,9 @@ impl Code {
             Self::ServiceNotFound => "service_not_found",
             Self::SourceIsHub => "source_is_hub",
             Self::SourceNotFound => "source_not_found",
+            Self::SourceUnreachable => "source_unreachable",
             Self::StoreCorrupt => "store_corrupt",
+            Self::StoreDiffers => "store_differs",
             Self::StoreInUse => "store_in_use",
             Self::StoreMissing => "store_missing",
             Self::TargetHasNewerData => "target_has_newer_data",
@@ -129,6 +137,8 @@ impl Code {
 /// Every code, for the reference and for [`Code::from_slug`].
 pub const ALL: &[Code] = &[
     Code::AuthFailed,
+    Code::BackupNotFound,
+    Code::ChecksumMismatch,
     Code::ConfigInvalid,
     Code::ConflictChanged,
     Code::CrashLoop,
@@ -158,7 +168,9 @@ pub const ALL: &[Code] = &[
     Code::ServiceNotFound,
     Code::SourceIsHub,
     Code::SourceNotFound,
+    Code::SourceUnreachable,
     Code::StoreCorrupt,
+    Code::StoreDiffers,
     Code::StoreInUse,
     Code::StoreMissing,
     Code::TargetHasNewerData,

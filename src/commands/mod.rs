@@ -1,13 +1,19 @@
 //! One verb, one file: its arguments, what it observes, what it plans, what
 //! it reports.
 
+pub mod backup;
+pub mod drill;
 pub mod install_service;
 pub mod render;
+pub mod restore;
 pub mod seed;
+pub mod snapshot;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod uninstall_service;
+pub mod verify;
+pub mod which_store;
 
 use std::time::Duration;
 
@@ -43,6 +49,12 @@ pub struct Patience {
     /// It must stay so for this long
     #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub settle_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { timeout: 60, settle_ms: 1000 }
+    }
 }
 
 impl Patience {

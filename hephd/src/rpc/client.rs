@@ -10,7 +10,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{MAX_MESSAGE_BYTES, Response, auth::EVENT};
+use super::{MAX_MESSAGE_BYTES, Response};
 use crate::error::{Code, Error, Result};
 
 /// A connection to a daemon's socket.
@@ -67,7 +67,7 @@ impl Client {
         loop {
             let line = self.line().map_err(|error| self.lost(&error, method))?;
             let told: Value = serde_json::from_str(&line).map_err(Error::internal)?;
-            if told["method"] != EVENT {
+            if told["method"].is_null() {
                 return understand(method, &line);
             }
             let patience = event(&told["params"])?;

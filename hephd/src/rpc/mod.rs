@@ -13,6 +13,8 @@ pub mod methods;
 mod past;
 #[cfg(feature = "daemon")]
 pub mod server;
+#[cfg(feature = "daemon")]
+pub mod snapshot;
 pub mod status;
 
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustix::{fs::Mode, process::umask};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -21,6 +22,7 @@ use super::{
     MAX_MESSAGE_BYTES, PARSE_ERROR, Request, Response, RpcError,
     auth::{EVENT, Event},
     methods::Daemon,
+    snapshot,
 };
 use crate::{
     error::{Code, Error, Result, file},
@@ -158,9 +160,9 @@ async fn converse(stream: tokio::net::UnixStream, office: Arc<Office>, mut stopp
         }
         let mut last = !line.ends_with(b"\n");
         let reply = match understand(&line) {
-            Ok(request) if request.method == "auth.login" => {
+            Ok(request) if takes_long(&request.method) => {
                 let id = request.id.clone();
-                // It waits for a person; whoever hangs up has changed their mind.
+                // Whoever hangs up has changed their mind.
                 tokio::select! {
                     reply = answer(&office, request, &mut write) => reply,
                     why = read.ended() => {
@@ -218,16 +220,21 @@ impl Reader {
     }
 }
 
+/// What waits for a person, or for a whole store to be read.
+fn takes_long(method: &str) -> bool {
+    matches!(method, "auth.login" | "snapshot")
+}
+
 fn closed() -> Error {
     Error::usage(
-        "the caller closed its side: the login was ended",
+        "the caller closed its side: the call was ended",
         "keep the connection open until the answer comes",
     )
 }
 
 fn too_much() -> Error {
     Error::usage(
-        format!("more than {MOST_AHEAD} bytes came meanwhile: the login was ended"),
+        format!("more than {MOST_AHEAD} bytes came meanwhile: the call was ended"),
         "wait for the answer, or ask on another connection",
     )
 }
@@ -244,21 +251,42 @@ fn understand(line: &[u8]) -> Result<Request, RpcError> {
 /// cannot be told.
 async fn answer(office: &Office, request: Request, write: &mut OwnedWriteHalf) -> Option<Response> {
     let id = request.id.clone();
-    let (events, mut coming) = mpsc::channel(8);
-    let call = async move { Ok(office.call(request, &events).await) };
-    // The events end with the call that sends them, and a call ends with the
-    // last one who could hear of it.
+    let outcome = match (&office.callee, request.method.as_str()) {
+        (Callee::Replica(daemon), "snapshot") => {
+            let (pieces, sent) = snapshot::pieces(daemon.replica.path().to_owned());
+            let call = async move { Ok(sent.await.unwrap_or_else(|e| Err(Error::internal(e)))?) };
+            telling(snapshot::PIECE, call, pieces, write).await
+        }
+        _ => {
+            let (events, coming) = mpsc::channel(8);
+            let call = async move { office.call(request, &events).await };
+            telling(EVENT, call, coming, write).await
+        }
+    };
+    Some(Response::of(id, outcome?))
+}
+
+/// Waits for a call, and tells what comes before its end.
+///
+/// The events end with the call that sends them, and a call ends with the last
+/// one who could hear of it.
+async fn telling<E: Serialize>(
+    method: &str,
+    call: impl Future<Output = Result<Value, RpcError>>,
+    mut coming: mpsc::Receiver<E>,
+    write: &mut OwnedWriteHalf,
+) -> Option<Result<Value, RpcError>> {
     let tell = async {
         while let Some(event) = coming.recv().await {
-            let event = serde_json::json!({ "jsonrpc": "2.0", "method": EVENT, "params": event });
+            let event = serde_json::json!({ "jsonrpc": "2.0", "method": method, "params": event });
             if !say(write, &event).await {
                 return Err(());
             }
         }
         Ok(())
     };
-    let (outcome, ()) = tokio::try_join!(call, tell).ok()?;
-    Some(Response::of(id, outcome))
+    let (outcome, ()) = tokio::try_join!(async { Ok(call.await) }, tell).ok()?;
+    Some(outcome)
 }
 
 async fn say(write: &mut OwnedWriteHalf, message: &Value) -> bool {

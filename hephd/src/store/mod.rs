@@ -20,9 +20,14 @@
 //! - `query`, `asked`: what there is to see, and how it is found
 //! - `history`: what became of a node, and what it was; `disputes`: what is in
 //!   conflict
-//! - [`seed`], [`proof`]: a device's store becomes a hub's, and nothing is lost
+//! - [`snapshot`]: a copy as of one moment, and its [`proof`]
+//! - [`seed`]: a copy becomes a store of its own, and nothing is lost
+//! - [`backup`]: copies for later, and the way back
+//! - [`verify`], [`check`]: whether a store holds what it held, and can be used
 
 mod asked;
+pub mod backup;
+pub mod check;
 pub mod copy;
 pub mod devices;
 mod disputes;
@@ -37,10 +42,12 @@ pub mod proof;
 pub mod query;
 pub mod schema;
 pub mod seed;
+pub mod snapshot;
 mod state;
 pub mod subjects;
 mod transaction;
 mod values;
+pub mod verify;
 pub mod write;
 
 use std::{path::Path, time::Duration};

@@ -10,7 +10,7 @@
 //!
 //! The caller holds a read transaction: a proof is of one moment.
 
-use rusqlite::{Connection, Result, types::ValueRef};
+use rusqlite::{Connection, Result, Row, types::ValueRef};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -91,6 +91,53 @@ pub fn compare(one: &Proof, other: &Proof) -> Option<String> {
         true => format!("table {}: its {} rows differ", a.name, a.rows),
         false => format!("table {}: {} rows here, {} there", a.name, a.rows, b.rows),
     })
+}
+
+/// The first row that two tables of one schema do not share: its place, and
+/// what stands first in it on either side.
+pub(super) fn row_that_differs(
+    one: &Connection,
+    other: &Connection,
+    table: &str,
+) -> Result<Option<String>> {
+    let tables = tables_of(one)?;
+    let Some((name, without_rowid)) = tables.into_iter().find(|(name, _)| name == table) else {
+        return Ok(None);
+    };
+    let query = rows_of(one, &name, without_rowid)?;
+    let (mut here, mut there) = (one.prepare(&query)?, other.prepare(&query)?);
+    let columns = here.column_count();
+    let (mut here, mut there) = (here.query([])?, there.query([])?);
+    for place in 1.. {
+        let pair = (side(here.next()?, columns)?, side(there.next()?, columns)?);
+        match pair {
+            (None, None) => return Ok(None),
+            (one, other) if one == other => {}
+            (one, other) => {
+                let shown = |side: Option<(String, String)>| {
+                    side.map_or_else(|| "no such row".to_owned(), |(first, _)| first)
+                };
+                let (one, other) = (shown(one), shown(other));
+                return Ok(Some(format!("row {place}, {one} here and {other} there")));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A row's first value for people, and the digest of all.
+fn side(row: Option<&Row<'_>>, columns: usize) -> Result<Option<(String, String)>> {
+    let Some(row) = row else { return Ok(None) };
+    let mut hash = Hasher::default();
+    for column in 0..columns {
+        hash.value(row.get_ref(column)?);
+    }
+    let first = match row.get_ref(0)? {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).chars().take(40).collect(),
+        other => format!("a {}", other.data_type()),
+    };
+    Ok(Some((first, hash.finish())))
 }
 
 /// What SQLite finds wrong with a store, in words. A row whose foreign key

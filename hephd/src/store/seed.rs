@@ -1,20 +1,16 @@
-//! A device's store becomes a store of its own, and nothing is lost.
+//! A store is made of another one's copy, and nothing is lost: a device's
+//! becomes a hub's, or what a backup kept becomes a store again.
 //!
 //! The steps, in their order:
 //!
-//! 1. Look at the target. If it was seeded from this source, all is done, and
-//!    the source is not touched: it may be asleep.
+//! 1. Look at the target. If it was made of this source, all is done, and the
+//!    source is not touched: it may be asleep.
 //! 2. Make the target's missing folders, lock the last one, look again.
-//! 3. Open the source read-only and begin a read transaction: from here on it
-//!    stands still for us, and writers go on.
-//! 4. Copy it in one step of SQLite's backup into a staging file beside the
-//!    target. Files cannot be copied instead: what is committed may still be
-//!    in the write-ahead log, and between two reads it moves.
-//! 5. Make the copy its own: an origin, an epoch, the mark of where it came
+//! 3. Copy the source into a staging file beside the target: see [`snapshot`],
+//!    which proves it after step 4.
+//! 4. Make the copy its own: an origin, an epoch, the mark of where it came
 //!    from; nothing of the other device. This touches `meta` alone.
-//! 6. Prove it, after the last change: SQLite finds it sound, and every table
-//!    but `meta` is equal to the source's in the same read transaction.
-//! 7. Write the receipt, sync the copy, and give it its name, by a rename
+//! 5. Write the receipt, sync the copy, and give it its name, by a rename
 //!    that cannot overwrite. Look at what has that name now. If the medium
 //!    fails even here, put it back.
 //!
@@ -22,52 +18,48 @@
 //! leaves nothing, or all. What it leaves beside, the next one clears away.
 //! Whatever fails before it takes its staging and its folders with it.
 //!
-//! The source's bytes never change. Its schema is proved, not understood: any
-//! store with a table `meta(key, value)` and one owner can be seeded from.
+//! A store that stands there already is replaced only where that is asked for,
+//! and where each of its ops is in the copy too. It keeps its bytes under
+//! another name, which it has before the rename.
+//!
+//! [`snapshot`]: super::snapshot
 
-mod copy;
-mod ground;
-mod judge;
-mod proved;
+mod own;
 mod publish;
 mod receipt;
-mod rescue;
-mod source;
+mod replace;
 mod target;
 
-use std::{
-    fs::File,
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs::File, path::Path, time::Duration};
 
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-pub use self::receipt::{HeadReceipt, Receipt, TableReceipt, receipt_path};
 use self::{
-    copy::{Fresh, Listener, copy, copying, make_own},
-    ground::{Folders, check_ground, check_space, full},
-    judge::{check_file, judge},
-    proved::prove_both,
+    own::{Fresh, make_own},
     publish::publish,
     receipt::op_ahead,
-    source::{Reader, needs_recovery, reading},
+    replace::Outgoing,
     target::Standing,
+};
+pub use self::{
+    receipt::{Compressed, HeadReceipt, Kind, Receipt, TableReceipt, receipt_path},
+    target::Sought,
+};
+use super::snapshot::{
+    Judged, Listener, Reader, Source, Taken, judge, name_of, needs_recovery, reading, real_file,
 };
 use crate::{
     error::{Code, Error, Result, file},
     id::OwnerId,
     machine::Machine,
-    report::Warning,
-    store::file::{Nursery, StoreLock, beside, folder, identity},
+    store::file::{Folders, Nursery, User, check_ground, folder, full, identity},
 };
 
-/// The mark that a seed leaves in its store: JSON in `meta`, `seeded_from`.
+/// The mark that this leaves in a store: JSON in `meta`, `seeded_from` or
+/// `restored_from`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeededFrom {
-    /// The source's full path.
+    /// The source: its full path, its address, or `-`.
     pub source: String,
     /// Whose data it is.
     pub owner: OwnerId,
@@ -75,6 +67,9 @@ pub struct SeededFrom {
     pub origin: Option<String>,
     /// When.
     pub at: String,
+    /// The digest of what a backup kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// What a look at both sides tells.
@@ -86,34 +81,91 @@ pub enum Look {
     Free,
 }
 
-/// How far a seed is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// So many bytes of so many are copied.
-    Copying {
-        /// Done.
-        bytes: u64,
-        /// All.
-        of: u64,
+/// What a copy becomes.
+#[derive(Debug, Clone, Copy)]
+pub enum Becoming<'a> {
+    /// A device's store becomes a hub's.
+    Hub {
+        /// Whom its owner is bound to, at the issuer that its hub will be told.
+        owner_sub: Option<&'a str>,
     },
-    /// So many rows of this table are proved.
-    Proving {
-        /// The table.
-        table: String,
-        /// Done.
-        rows: u64,
+    /// Any store becomes a device's of its own, to try something with.
+    Device,
+    /// What a backup kept becomes the store that it was, as a replica of its
+    /// own: others may have what its origin wrote after that backup.
+    Restored {
+        /// The digest of what the backup kept.
+        sha256: &'a str,
     },
 }
 
-/// Looks at the target and, only if it was not seeded from this source, at
-/// the source. Touches nothing.
+impl<'a> Becoming<'a> {
+    const fn backup(self) -> Option<&'a str> {
+        match self {
+            Self::Hub { .. } | Self::Device => None,
+            Self::Restored { sha256 } => Some(sha256),
+        }
+    }
+
+    /// The key of its mark.
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Hub { .. } | Self::Device => "seeded_from",
+            Self::Restored { .. } => "restored_from",
+        }
+    }
+
+    /// The keys of `meta` that the copy may not have from its source. What is
+    /// not known here is data like any other, and stays.
+    fn replaces(self, key: &str) -> bool {
+        const OWN: [&str; 2] = ["origin", "epoch"];
+        const OF_ONE_DEVICE: [&str; 3] = ["role", "seeded_from", "restored_from"];
+        const SORTS: [&str; 3] = ["device_", "sync_", "hub_"];
+        match self {
+            Self::Hub { .. } | Self::Device => {
+                OWN.contains(&key)
+                    || OF_ONE_DEVICE.contains(&key)
+                    || SORTS.iter().any(|sort| key.starts_with(sort))
+            }
+            Self::Restored { .. } => OWN.contains(&key) || key == self.mark(),
+        }
+    }
+
+    fn check(self, judged: &Judged, from: &Path) -> Result<()> {
+        match self {
+            Self::Hub { .. } if judged.is_hub => Err(Error::new(
+                Code::SourceIsHub,
+                format!("{} is a hub's store; a seed is made from a device's", from.display()),
+                "to move a hub: heph-ops backup, then heph-ops restore; to make another, seed \
+                 from a device",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The new store.
+    pub to: &'a Path,
+    /// What the copy becomes.
+    pub becoming: Becoming<'a>,
+    /// A store that stands there may go, if the copy has all of its ops.
+    pub replace: bool,
+    /// Whose all its files shall be; none: whoever runs this.
+    pub run_as: Option<User>,
+}
+
+/// Looks at the target and, only if it was not seeded from this store, at that
+/// one. Touches nothing.
 ///
 /// # Errors
 /// Whatever stands in the way of a seed, except what only shows while
 /// everything is read: damage, and a full disk.
-pub fn look(from: &Path, to: &Path) -> Result<Look> {
-    let (from, to) = (full(from), full(to));
-    let target = match target::observe(&to, &name_of(&from))? {
+pub fn look(from: &Path, wish: &Wish<'_>) -> Result<Look> {
+    let (from, to) = (full(from), full(wish.to));
+    let target = match target::observe(&to, &Sought::Source(&name_of(&from)))? {
         Standing::AlreadySeeded(seeded) => return Ok(Look::AlreadySeeded(seeded)),
         Standing::Store(reader) => Some(reader),
         Standing::Nothing => None,
@@ -127,114 +179,106 @@ pub fn look(from: &Path, to: &Path) -> Result<Look> {
         // Only a copy of its files tells more, and making one is not looking.
         Err(error) if needs_recovery(&error) => {
             File::open(&real).map_err(file(&from, "read"))?;
-            return target
-                .map_or(Ok(Look::Free), |_| Err(target::occupied(&to, "a store stands there")));
+            return match target {
+                Some(_) if !wish.replace => Err(target::occupied(&to, "a store stands there")),
+                _ => Ok(Look::Free),
+            };
         }
         other => other.map_err(reading(&from))?,
     };
-    judge(source.conn().map_err(reading(&from))?, &from)?;
+    let conn = source.conn().map_err(reading(&from))?;
+    let judged = judge(conn, &from)?;
+    wish.becoming.check(&judged, &from)?;
     match target {
-        Some(target) => Err(target::why_not(&to, &target, &from, &source)),
-        None => Ok(Look::Free),
+        Some(target) => target::why_not(&to, &target, &from, conn, wish.replace),
+        None => Ok(()),
+    }
+    .map(|()| Look::Free)
+}
+
+/// Looks at the target alone, for a source that cannot be looked at before it
+/// is read. Touches nothing.
+///
+/// # Errors
+/// As [`look`], as far as the target tells.
+pub fn look_for(sought: &Sought<'_>, wish: &Wish<'_>) -> Result<Look> {
+    let to = full(wish.to);
+    match target::observe(&to, sought)? {
+        Standing::AlreadySeeded(seeded) => Ok(Look::AlreadySeeded(seeded)),
+        Standing::Nothing => Ok(Look::Free),
+        Standing::Store(_) => {
+            target::refuse_in_use(&to)?;
+            match wish.replace {
+                true => Ok(Look::Free),
+                false => Err(target::occupied(&to, "a store stands there")),
+            }
+        }
     }
 }
 
-/// What is to be made of what.
-#[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
-    /// The device's store.
-    pub from: &'a Path,
-    /// The hub's.
-    pub to: &'a Path,
-    /// Whom its owner is bound to, at the issuer that its hub will be told.
-    pub owner_sub: Option<&'a str>,
-}
-
-/// Makes a store of a device's store. See the steps above.
+/// Makes a store of a copy. See the steps above.
 ///
 /// # Errors
-/// As [`look`]; `store_corrupt`, `no_space`. Whatever it is, the target is as
-/// it was, and so is the source.
+/// As [`look`]; `store_corrupt`, `checksum_mismatch`, `no_space`. Whatever it
+/// is, the target is as it was, and so is the source.
 pub fn seed(
+    source: Source<'_>,
     wish: &Wish<'_>,
     machine: &Machine,
-    progress: &(dyn Fn(Progress) + Sync),
+    progress: Listener<'_>,
 ) -> Result<Receipt> {
-    let (from, to) = (full(wish.from), full(wish.to));
-    let entropy = &machine.entropy;
+    let to = full(wish.to);
+    let wish = Wish { to: &to, ..*wish };
     check_ground(&to)?;
     let mut folders = Folders::make(folder(&to))?;
-    let nursery = Nursery::enter(&to, entropy).inspect_err(|error| {
+    let nursery = Nursery::enter(&to, &machine.entropy).inspect_err(|error| {
         if error.code == Code::StoreInUse {
             folders.keep(); // Another one is at work in them.
         }
     })?;
-    if let Look::AlreadySeeded(_) = look(&from, &to)? {
+    let looked = match &source {
+        Source::Store(from) => look(from, &wish)?,
+        Source::Stream(incoming) => look_for(&Sought::of(incoming, wish.becoming), &wish)?,
+    };
+    if let Look::AlreadySeeded(_) = looked {
         return Err(target::occupied(&to, "it was seeded from there a moment ago"));
     }
-    let full = Wish { from: &from, to: &to, ..*wish };
-    let receipt = stage(&full, &nursery, machine, progress)?;
+    let outgoing = wish.replace.then(|| Outgoing::hold(&to, machine)).transpose()?.flatten();
+    let receipt = stage(source, &wish, outgoing.as_ref(), &nursery, machine, progress)?;
+    wish.run_as.map_or(Ok(()), |user| folders.give_to(user))?;
     folders.sync()?;
-    publish(nursery, &to, &receipt)?;
+    publish(nursery, &wish, outgoing, &receipt)?;
     folders.keep();
     Ok(receipt)
 }
 
-/// Steps 3 to 6: a proved copy under its staging name, and nothing open.
+/// A proved copy under its staging name, and nothing open.
 fn stage(
-    &Wish { from, to, owner_sub }: &Wish<'_>,
+    source: Source<'_>,
+    wish: &Wish<'_>,
+    outgoing: Option<&Outgoing>,
     nursery: &Nursery,
     machine: &Machine,
     progress: Listener<'_>,
 ) -> Result<Receipt> {
-    let clock = &machine.clock;
-    let (started, staging) = (clock.now_ms(), nursery.staging());
-    let real = real_file(from)?;
-    let source = Reader::open_source(&real, &beside(staging, "-source"))?;
-    let conn = source.conn().map_err(reading(from))?;
-    let judged = judge(conn, from)?;
-    check_space(to, judged.bytes)?;
-    nursery.create()?;
-    let mut copied = copy(conn, staging, judged.bytes, progress)?;
-    let fresh = Fresh::draw(name_of(from), &judged, owner_sub, machine);
-    make_own(&mut copied, &fresh, from)?;
-    let proved = prove_both(conn, from, &mut copied, staging, progress)?;
-    let mut receipt = Receipt::of(&proved, &fresh, &copied, to);
-    receipt.warnings = warnings(&source, &real, &copied, started);
-    copied.close().map_err(|(_, error)| copying(staging)(error))?;
-    if beside(staging, "-wal").exists() {
-        return Err(Error::internal(format!("{} is not all in one file", staging.display())));
+    let (started, becoming) = (machine.clock.now_ms(), wish.becoming);
+    let mut taken = Taken::in_nursery(source, nursery, progress)?;
+    becoming.check(&taken.judged, &taken.from)?;
+    if let Some(outgoing) = outgoing {
+        outgoing.allow(wish.to, &taken)?;
     }
-    receipt.seconds = Duration::from_millis(clock.now_ms().saturating_sub(started)).as_secs_f64();
+    let kept = outgoing.map_or(&[][..], Outgoing::claims);
+    let fresh = Fresh::draw(&taken, becoming, kept, machine);
+    make_own(&mut taken, &fresh)?;
+    let proved = taken.prove(|key| fresh.may_change(key), progress)?;
+    let mut receipt = Receipt::of_seed(&proved, &fresh, &taken.copy, wish.to);
+    receipt.warnings = std::mem::take(&mut taken.warnings);
+    receipt.warnings.extend(op_ahead(&taken.copy, started));
+    receipt.replaced = outgoing.map(|outgoing| name_of(outgoing.keep()));
+    taken.close()?;
+    let taken_ms = machine.clock.now_ms().saturating_sub(started);
+    receipt.seconds = Duration::from_millis(taken_ms).as_secs_f64();
     Ok(receipt)
-}
-
-fn warnings(source: &Reader, real: &Path, copied: &Connection, now: u64) -> Vec<Warning> {
-    let running = StoreLock::holder(real).map(|pid| {
-        let text =
-            "process {pid} is at work on the source: what it writes from now on comes by sync";
-        Warning::new("source_running", text.replace("{pid}", &pid.to_string()))
-    });
-    let recovered = source.was_copied().then(|| {
-        let text =
-            "the source could not be read where it lies: its files were copied and recovered";
-        Warning::new("source_recovered", text)
-    });
-    [running, recovered, op_ahead(copied, now)].into_iter().flatten().collect()
-}
-
-/// The name of a source in `seeded_from`: its path, resolved even while the
-/// file itself is away.
-fn name_of(path: &Path) -> String {
-    let bytes = path.as_os_str().as_bytes();
-    path.to_str().map_or_else(|| bytes.escape_ascii().to_string(), str::to_owned)
-}
-
-/// The file that a source's path leads to. SQLite keeps its files beside that
-/// one, not beside a symbolic link.
-fn real_file(from: &Path) -> Result<PathBuf> {
-    check_file(from)?;
-    from.canonicalize().map_err(file(from, "find"))
 }
 
 fn refuse_same_file(from: &Path, to: &Path) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Store, damaged, transaction::Work};
 use crate::{error::Result, id::OwnerId, oidc::Subject};
@@ -140,6 +140,18 @@ impl Store {
 #[must_use]
 pub const fn promise(sub: &str) -> (&'static str, &str) {
     (PROMISED, sub)
+}
+
+/// The rows of `meta` that say who may act for whom.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn claims_of(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut read = conn.prepare(
+        "SELECT CAST(key AS TEXT), CAST(value AS TEXT) FROM meta
+         WHERE key = ?1 OR key >= 'hub_subject:' AND key < 'hub_subject;'",
+    )?;
+    read.query_map([PROMISED], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 fn key_of(Subject { issuer, sub }: &Subject) -> String {

@@ -11,7 +11,7 @@ use hephd::{
     machine::Machine,
     replica::Replica,
     stopping,
-    store::{Birth, Store, seed},
+    store::{Birth, Store, seed, snapshot::Source},
     sync::Sender,
 };
 use rusqlite::Connection;
@@ -121,8 +121,9 @@ fn what_a_hub_remembers_outlives_it_and_no_seed_takes_it_along() {
     let conn = Connection::open(&from).unwrap();
     conn.execute("DELETE FROM meta WHERE key = 'role'", []).unwrap();
     drop(conn);
-    let wish = seed::Wish { from: &from, to: &to, owner_sub: None };
-    seed::seed(&wish, &Machine::this(), &|_| ()).unwrap();
+    let becoming = seed::Becoming::Hub { owner_sub: None };
+    let wish = seed::Wish { to: &to, becoming, replace: false, run_as: None };
+    seed::seed(Source::Store(&from), &wish, &Machine::this(), &|_| ()).unwrap();
     assert_eq!([&from, &to].map(|db| keys_with(db, &origin)), [1, 0]);
 }
 

@@ -23,7 +23,10 @@ use hephd::{
     error::{Code, Error},
     id::hex,
     machine::Machine,
-    store::seed::{Look, Progress, Receipt, Wish, look, receipt_path, seed},
+    store::{
+        seed::{self, Becoming, Kind, Look, Receipt, Wish},
+        snapshot::{Progress, Source},
+    },
 };
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
@@ -36,7 +39,20 @@ fn seed_from(
     to: &Path,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Receipt, Error> {
-    seed(&Wish { from, to, owner_sub: None }, &Machine::this(), progress)
+    seed::seed(Source::Store(from), &wish(to), &Machine::this(), progress)
+}
+
+/// A hub's store, and nothing special about it.
+fn wish(to: &Path) -> Wish<'_> {
+    Wish { to, becoming: Becoming::Hub { owner_sub: None }, replace: false, run_as: None }
+}
+
+fn look(from: &Path, to: &Path) -> Result<Look, Error> {
+    seed::look(from, &wish(to))
+}
+
+fn receipt_path(db: &Path) -> PathBuf {
+    seed::receipt_path(db, Kind::Seed)
 }
 
 /// Two machines in one folder: a laptop, and a server that has nothing yet.
@@ -217,7 +233,7 @@ fn a_seed_is_equal_but_for_meta_and_a_replica_of_its_own() {
     assert_eq!(meta(&lab.target(), "owner_id"), OWNER);
     assert_eq!(meta(&lab.target(), "owner_sub"), "sub|7");
     assert_eq!(meta(&lab.target(), "theme"), "dark");
-    assert_eq!(meta(&lab.target(), "origin"), receipt.new_origin);
+    assert_eq!(Some(meta(&lab.target(), "origin")), receipt.new_origin);
     assert_ne!(meta(&lab.target(), "origin"), meta(&lab.source(), "origin"));
     assert_eq!(meta(&lab.target(), "epoch").len(), 16);
     let gone = "SELECT count(*) FROM meta WHERE key IN ('device_name', 'sync_cursor', 'hub_url')";
@@ -299,7 +315,7 @@ fn case_28_a_source_without_origin_gets_a_copy_with_one() {
         .unwrap();
     let receipt = lab.seed().unwrap();
     assert_eq!(receipt.old_origin, None);
-    assert_eq!(meta(&lab.target(), "origin"), receipt.new_origin);
+    assert_eq!(Some(meta(&lab.target(), "origin")), receipt.new_origin);
 }
 
 #[test]
@@ -357,8 +373,9 @@ fn one_source_has_one_name_whichever_way_it_is_reached() {
 fn a_seed_can_carry_whom_the_owner_is_bound_to() {
     let lab = Lab::with_store();
     let (from, to) = (lab.source(), lab.target());
-    let wish = Wish { from: &from, to: &to, owner_sub: Some("ann") };
-    let receipt = seed(&wish, &Machine::this(), &|_| ()).unwrap();
+    let becoming = Becoming::Hub { owner_sub: Some("ann") };
+    let wish = Wish { becoming, ..wish(&to) };
+    let receipt = seed::seed(Source::Store(&from), &wish, &Machine::this(), &|_| ()).unwrap();
     assert!(receipt.meta_changed.iter().any(|key| key == "hub_owner_sub"), "{receipt:?}");
     let read = |db: &Path| {
         let conn = Connection::open(db).unwrap();

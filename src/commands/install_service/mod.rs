@@ -84,6 +84,28 @@ pub enum ManagerChoice {
     Process,
 }
 
+impl Args {
+    /// A role and nothing else said.
+    #[must_use]
+    pub fn new(role: Role) -> Self {
+        Self {
+            role,
+            label: None,
+            manager: None,
+            scope: None,
+            bin: None,
+            keyring: false,
+            env: Vec::new(),
+            exact: false,
+            unset: Vec::new(),
+            no_start: false,
+            print: false,
+            patience: Patience::default(),
+            flags: Flags::default(),
+        }
+    }
+}
+
 fn parse_env(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

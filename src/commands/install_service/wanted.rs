@@ -51,7 +51,7 @@ pub(super) fn wanted(
         manager,
         scope: scope(args, host, manager, recorded)?,
         installed: true,
-        bin: bin(args, base)?,
+        bin: bin(args, host, base)?,
         keyring: in_keyring && args.flags.token_file.is_none(),
         env,
         flags: Flags::from_table(flags)?,
@@ -93,19 +93,11 @@ fn manager_kind(
     }
 }
 
-/// The daemon that was named, that is recorded, that lies beside us, or that
-/// is on the path.
-fn bin(args: &Args, recorded: Option<&Record>) -> Result<PathBuf> {
-    let beside = || {
-        let here = std::env::current_exe().ok()?.with_file_name("hephd");
-        here.is_file().then_some(here)
-    };
+/// The daemon that was named, that is recorded, or that the host finds.
+fn bin(args: &Args, host: &Host, recorded: Option<&Record>) -> Result<PathBuf> {
     let named = args.bin.clone().or_else(|| recorded.map(|record| record.bin.clone()));
     let elsewhere = || args.print.then(|| PathBuf::from("/usr/local/bin/hephd"));
-    let found = named.or_else(beside).or_else(|| which::which("hephd").ok()).or_else(elsewhere);
-    let bin = found.ok_or_else(|| {
-        Error::new(Code::SourceNotFound, "there is no hephd on this machine", "name it: --bin PATH")
-    })?;
+    let bin = named.map_or_else(|| host.hephd().or_else(|none| elsewhere().ok_or(none)), Ok)?;
     absolute(&bin)
 }
 

@@ -1,10 +1,13 @@
 //! The file that a store lives in: where it may lie ([`check_place`]), who
-//! holds it ([`StoreLock`]), how one comes into being ([`Nursery`]).
+//! holds it ([`StoreLock`]), how one comes into being ([`Nursery`]), where a
+//! copy lies for a while ([`Spool`]).
 
 mod access;
+mod ground;
 mod lock;
 mod nursery;
 mod place;
+mod spool;
 
 use std::{
     fs::File,
@@ -14,9 +17,11 @@ use std::{
 
 pub use self::{
     access::{check_access, holder},
+    ground::{Folders, check_ground, check_space, full},
     lock::StoreLock,
-    nursery::{Nursery, clear_staging},
+    nursery::{Nursery, PACKED, clear_staging, rename_to_nothing},
     place::{check_folder, check_place, refuse_sidecars},
+    spool::Spool,
 };
 use crate::error::{Result, file};
 
@@ -62,6 +67,26 @@ pub fn sync_to_medium(file: &File) -> std::io::Result<()> {
         return Ok(());
     }
     file.sync_all()
+}
+
+/// Whose files shall be: a user and their group, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The user's own group.
+    pub gid: u32,
+}
+
+impl User {
+    /// Gives a file or folder to this user.
+    ///
+    /// # Errors
+    /// The operating system's: only root can give something away.
+    pub fn give(self, path: &Path) -> Result<()> {
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
+            .map_err(file(path, "give away"))
+    }
 }
 
 /// Which file it is, whatever its name: device and inode.

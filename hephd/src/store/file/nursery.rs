@@ -18,6 +18,9 @@ use crate::{
     id::draw_hex,
 };
 
+/// What a staged copy's name has behind it once it is compressed.
+pub const PACKED: &str = ".zst";
+
 /// A folder in which one new store at a time comes into being. The lock is
 /// on the folder itself, so that nothing is left lying about.
 #[derive(Debug)]
@@ -94,6 +97,21 @@ impl Nursery {
         sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))
     }
 
+    /// Syncs the staged file and gives it the name of a store that stands
+    /// there, which loses it in that moment. Gives the staging name, which is
+    /// free again.
+    ///
+    /// # Errors
+    /// The operating system's; whichever store has the name is whole.
+    pub fn replace(self) -> Result<PathBuf> {
+        let staged = File::open(&self.staging).map_err(file(&self.staging, "open"))?;
+        sync_to_medium(&staged).map_err(file(&self.staging, "sync"))?;
+        self.remove(&SIDECARS);
+        std::fs::rename(&self.staging, &self.db).map_err(file(&self.db, "replace"))?;
+        sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))?;
+        Ok(self.staging.clone())
+    }
+
     /// Removes staging files, as far as they are there.
     fn remove(&self, suffixes: &[&str]) {
         for suffix in suffixes {
@@ -120,14 +138,17 @@ pub fn clear_staging(db: &Path) {
 impl Drop for Nursery {
     fn drop(&mut self) {
         // Gone already when it was published.
-        self.remove(&[""]);
+        self.remove(&["", PACKED]);
         self.remove(&SIDECARS);
     }
 }
 
 /// One atomic rename that fails where the target exists. Filesystems without
 /// it (NFS, old ZFS) get a hard link and an unlink, which fail the same way.
-fn rename_to_nothing(from: &Path, to: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// `AlreadyExists` where something has that name.
+pub fn rename_to_nothing(from: &Path, to: &Path) -> std::io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
             std::fs::hard_link(from, to)?;

@@ -3,28 +3,48 @@
 use std::path::Path;
 
 use super::{
-    judge::meta_values,
+    Wish,
     receipt::{Receipt, receipt_path},
-    source::{Reader, reading},
+    replace::Outgoing,
 };
 use crate::{
     error::{Error, Result},
-    store::file::{Nursery, StoreLock, beside, identity},
+    store::{
+        file::{Nursery, StoreLock, beside, identity},
+        snapshot::{Reader, meta_values, reading},
+    },
 };
 
 /// Gives the staged copy its name. Its receipt is there before it is.
-pub(super) fn publish(nursery: Nursery, to: &Path, receipt: &Receipt) -> Result<()> {
+pub(super) fn publish(
+    nursery: Nursery,
+    &Wish { to, run_as, .. }: &Wish<'_>,
+    outgoing: Option<Outgoing>,
+    receipt: &Receipt,
+) -> Result<()> {
     let made = identity(nursery.staging());
-    let written = receipt.write(to, nursery.staging());
-    let published = written.and_then(|()| nursery.publish());
-    let verified = published.and_then(|()| verify(to, made, receipt));
-    verified.inspect_err(|_| put_back(to, made))
+    run_as.map_or(Ok(()), |user| user.give(nursery.staging()))?;
+    let Some(outgoing) = outgoing else {
+        let written = receipt.write(to, nursery.staging(), run_as);
+        let published = written.and_then(|()| nursery.publish());
+        let verified = published.and_then(|()| verify(to, made, receipt));
+        return verified.inspect_err(|_| put_back(to, made, receipt));
+    };
+    outgoing.keep_aside(to)?;
+    let replaced = nursery.replace().and_then(|staging| {
+        verify(to, made, receipt)?;
+        receipt.write(to, &staging, run_as)
+    });
+    replaced.inspect_err(|_| match identity(to) == made {
+        true => outgoing.put_back(to),
+        false => outgoing.forget(),
+    })
 }
 
 /// A store whose name may not be on the medium must not be found there by the
 /// next run, which would call it done. Nobody has it yet; a daemon that was
 /// quicker keeps it.
-fn put_back(to: &Path, made: Option<(u64, u64)>) {
+fn put_back(to: &Path, made: Option<(u64, u64)>, receipt: &Receipt) {
     if made.is_some() && identity(to) == made {
         let Ok(_lock) = StoreLock::take(to) else { return };
         let _ = std::fs::remove_file(beside(to, ".lock"));
@@ -32,7 +52,7 @@ fn put_back(to: &Path, made: Option<(u64, u64)>) {
             return;
         }
     }
-    let _ = std::fs::remove_file(receipt_path(to));
+    let _ = std::fs::remove_file(receipt_path(to, receipt.kind));
 }
 
 /// The file that was proved is the one that has the name now, and says what
@@ -45,8 +65,8 @@ fn verify(to: &Path, made: Option<(u64, u64)>, receipt: &Receipt) -> Result<()> 
         Ok::<_, Error>(values == [value])
     };
     let ours = identity(to) == made && made.is_some();
-    if ours && says("owner_id", receipt.owner_id.as_str())? && says("origin", &receipt.new_origin)?
-    {
+    let origin = receipt.new_origin.as_deref().unwrap_or_default();
+    if ours && says("owner_id", receipt.owner_id.as_str())? && says("origin", origin)? {
         return Ok(());
     }
     Err(Error::internal(format!("{} is not the file that was just put there", to.display())))

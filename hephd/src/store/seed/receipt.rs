@@ -1,5 +1,5 @@
-//! The receipt: what was seeded from where, and what was found equal, in a
-//! file beside the store, for whoever wants to prove it again.
+//! The receipt: what was copied from where, and what was found equal, in a
+//! file beside the copy, for whoever wants to prove it again.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,29 +11,44 @@ use std::{
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::{SeededFrom, copy::Fresh, name_of, proved::Proved};
+use super::{Becoming, SeededFrom, own::Fresh};
 use crate::{
     clock::rfc3339,
-    error::{Error, Result, file},
+    error::{Code, Error, Result, file},
     hlc::TRUSTED_AHEAD_MS,
     id::{OwnerId, hex},
     report::Warning,
     store::{
-        file::{beside, folder, sync_to_medium},
-        proof::TableProof,
+        file::{User, beside, folder, sync_to_medium},
+        proof::{Proof, TableProof},
+        snapshot::{Proved, name_of},
     },
 };
 
-/// What a seed did, as `DB.seeded.json` holds it. Fields are only added.
+/// What a receipt is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A seed: `DB.seeded.json`.
+    Seed,
+    /// A restore: `DB.restored.json`.
+    Restore,
+    /// A backup: beside it, `.json` in place of `.db.zst`.
+    Backup,
+}
+
+/// What was copied, as a receipt holds it. Fields are only added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Of this document.
     pub schema_version: u32,
+    /// What was made.
+    pub kind: Kind,
     /// The program that wrote it.
     pub version: String,
     /// Where the data came from.
     pub source: String,
-    /// The store that was made.
+    /// What was made of it.
     pub target: String,
     /// When.
     pub at: String,
@@ -41,10 +56,10 @@ pub struct Receipt {
     pub owner_id: OwnerId,
     /// The source's origin; a store that had been reset by hand has none.
     pub old_origin: Option<String>,
-    /// The new store's origin.
-    pub new_origin: String,
-    /// The new store's epoch.
-    pub epoch: String,
+    /// The copy's origin.
+    pub new_origin: Option<String>,
+    /// The copy's epoch.
+    pub epoch: Option<String>,
     /// Every table of the new store.
     pub tables: Vec<TableReceipt>,
     /// The digest of the schema's text, equal on both sides.
@@ -61,14 +76,29 @@ pub struct Receipt {
     /// The last entry of each chain, where there is a table of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<Vec<HeadReceipt>>,
-    /// SHA-256 of the new file.
+    /// SHA-256 of the store's file; of a backup's, before it was compressed.
     pub sha256: String,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
+    /// The file that a backup is, compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Compressed>,
+    /// Where the store is that stood there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
     /// How long copying and proving took.
     pub seconds: f64,
     /// What to know besides.
     pub warnings: Vec<Warning>,
+}
+
+/// A backup's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compressed {
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// A table of the new store, against the source's.
@@ -94,24 +124,52 @@ pub struct HeadReceipt {
 
 /// Where a store's receipt is.
 #[must_use]
-pub fn receipt_path(db: &Path) -> PathBuf {
-    beside(db, ".seeded.json")
+pub fn receipt_path(db: &Path, kind: Kind) -> PathBuf {
+    match kind {
+        Kind::Seed => beside(db, ".seeded.json"),
+        Kind::Restore => beside(db, ".restored.json"),
+        Kind::Backup => beside(db, ".json"),
+    }
 }
 
 impl Receipt {
+    /// Of a proved copy that is a replica of its own, and still open.
+    pub(super) fn of_seed(
+        proved: &Proved,
+        fresh: &Fresh<'_>,
+        copy: &Connection,
+        to: &Path,
+    ) -> Self {
+        let kind = match fresh.becoming {
+            Becoming::Hub { .. } | Becoming::Device => Kind::Seed,
+            Becoming::Restored { .. } => Kind::Restore,
+        };
+        let mut receipt = Self::of(kind, proved, &fresh.mark, copy);
+        receipt.target = name_of(to);
+        receipt.new_origin = Some(fresh.origin.to_string());
+        receipt.epoch = Some(fresh.epoch.clone());
+        receipt
+    }
+
     /// Of a proved copy, which is still open.
-    pub(super) fn of(proved: &Proved, fresh: &Fresh, copy: &Connection, to: &Path) -> Self {
-        let SeededFrom { source, owner, origin, at } = fresh.mark.clone();
+    pub(in crate::store) fn of(
+        kind: Kind,
+        proved: &Proved,
+        mark: &SeededFrom,
+        copy: &Connection,
+    ) -> Self {
+        let SeededFrom { source, owner, origin, at, .. } = mark.clone();
         Self {
             schema_version: 1,
+            kind,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             source,
-            target: name_of(to),
+            target: String::new(),
             at,
             owner_id: owner,
+            new_origin: origin.clone(),
             old_origin: origin,
-            new_origin: fresh.origin.to_string(),
-            epoch: fresh.epoch.clone(),
+            epoch: None,
             tables: tables(proved),
             schema: proved.copy.schema.clone(),
             user_version: proved.copy.user_version,
@@ -121,23 +179,70 @@ impl Receipt {
             heads: heads(copy),
             sha256: proved.sha256.clone(),
             bytes: proved.bytes,
+            compressed: None,
+            replaced: None,
             seconds: 0.0,
             warnings: Vec::new(),
         }
     }
 
+    /// What it says that the copy held.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        Proof {
+            tables: self.tables.iter().map(|table| table.proof.clone()).collect(),
+            schema: self.schema.clone(),
+            user_version: self.user_version,
+            application_id: self.application_id,
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// `source_not_found`; `config_invalid` for what is none.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::new(
+                    Code::SourceNotFound,
+                    format!("there is no receipt at {}", path.display()),
+                    "give the one that was written beside the copy",
+                ));
+            }
+            other => other.map_err(file(path, "read"))?,
+        };
+        serde_json::from_str(&text).map_err(|error| {
+            Error::new(
+                Code::ConfigInvalid,
+                format!("{} is not a receipt: {error}", path.display()),
+                "give the one that was written beside the copy",
+            )
+        })
+    }
+
     /// Writes it beside its store, whole or not at all. It is there before
     /// the store is, so that a whole store always has one; `staging` is a
     /// name that the next seed would clear away.
-    pub(super) fn write(&self, db: &Path, staging: &Path) -> Result<()> {
+    pub(in crate::store) fn write(
+        &self,
+        db: &Path,
+        staging: &Path,
+        user: Option<User>,
+    ) -> Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(Error::internal)? + "\n";
-        let (staged, path) = (beside(staging, ".seeded.json"), receipt_path(db));
-        let written = write_synced(&staged, text.as_bytes())
-            .and_then(|()| std::fs::rename(&staged, &path))
-            .and_then(|()| File::open(folder(&path)))
-            .and_then(|around| sync_to_medium(&around));
-        written.inspect_err(|_| drop(std::fs::remove_file(&staged))).map_err(file(&path, "write"))
+        let (staged, path) = (beside(staging, ".receipt.json"), receipt_path(db, self.kind));
+        let written = write_synced(&staged, text.as_bytes()).map_err(file(&path, "write"));
+        let written = written
+            .and_then(|()| user.map_or(Ok(()), |user| user.give(&staged)))
+            .and_then(|()| put(&staged, &path).map_err(file(&path, "write")));
+        written.inspect_err(|_| drop(std::fs::remove_file(&staged)))
     }
+}
+
+fn put(staged: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::rename(staged, path)?;
+    sync_to_medium(&File::open(folder(path))?)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{
-    SeededFrom,
-    ground::check_ground,
-    judge::{judge, meta_values},
-    source::{Reader, reading},
-};
+use super::{Becoming, SeededFrom};
 use crate::{
     error::{Code, Error, Result},
-    store::file::{StoreLock, refuse_sidecars},
+    store::{
+        file::{StoreLock, check_ground, refuse_sidecars},
+        snapshot::{
+            Reader, judge, meta_values, reading,
+            stream::{Header, Incoming, STDIN},
+        },
+    },
 };
 
 /// What stands at the target.
@@ -22,8 +23,49 @@ pub(super) enum Standing {
     Store(Reader),
 }
 
-/// Looks at what stands at the target, in the light of a source's name.
-pub(super) fn observe(to: &Path, source: &str) -> Result<Standing> {
+/// How a store that was made of this very source is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Sought<'a> {
+    /// It was seeded from there.
+    Source(&'a str),
+    /// It was seeded from this device, whichever way its snapshot came.
+    Sender(&'a Header),
+    /// It is what this backup kept: the digest of that.
+    Backup(&'a str),
+}
+
+impl<'a> Sought<'a> {
+    pub(super) fn of(incoming: &'a Incoming<'_>, becoming: Becoming<'a>) -> Self {
+        match becoming {
+            Becoming::Restored { sha256 } => Self::Backup(sha256),
+            _ if incoming.name() == STDIN => Self::Sender(incoming.header()),
+            Becoming::Hub { .. } | Becoming::Device => Self::Source(incoming.name()),
+        }
+    }
+
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Backup(_) => "restored_from",
+            Self::Source(_) | Self::Sender(_) => "seeded_from",
+        }
+    }
+
+    fn is(self, mark: &SeededFrom) -> bool {
+        match self {
+            Self::Source(source) => mark.source == source,
+            Self::Sender(header) => {
+                // Without an origin nobody knows which device it was.
+                header.origin.is_some()
+                    && header.origin == mark.origin
+                    && header.owner.as_deref() == Some(mark.owner.as_str())
+            }
+            Self::Backup(sha256) => mark.sha256.as_deref() == Some(sha256),
+        }
+    }
+}
+
+/// Looks at what stands at the target, in the light of a source.
+pub(super) fn observe(to: &Path, sought: &Sought<'_>) -> Result<Standing> {
     check_ground(to)?;
     let Ok(meta) = to.symlink_metadata() else {
         refuse_sidecars(to)?;
@@ -37,20 +79,19 @@ pub(super) fn observe(to: &Path, source: &str) -> Result<Standing> {
         if error.code == Code::StoreInUse { error } else { occupied(to, &error.message) }
     };
     let reader = Reader::open(to).map_err(unreadable)?;
-    Ok(match seeded_from(&reader, source).unwrap_or_default() {
+    Ok(match made_of(&reader, sought).unwrap_or_default() {
         Some(seeded) => Standing::AlreadySeeded(seeded),
         None => Standing::Store(reader),
     })
 }
 
-/// The mark that a seed from this source leaves.
-fn seeded_from(target: &Reader, source: &str) -> rusqlite::Result<Option<SeededFrom>> {
-    let marks = meta_values(target.conn()?, "seeded_from")?;
+/// The mark of what is sought.
+fn made_of(target: &Reader, sought: &Sought<'_>) -> rusqlite::Result<Option<SeededFrom>> {
+    let marks = meta_values(target.conn()?, sought.mark())?;
     let owners = meta_values(target.conn()?, "owner_id")?;
-    let seeded = marks.iter().find_map(|mark| serde_json::from_str::<SeededFrom>(mark).ok());
-    Ok(seeded.filter(|seeded| {
-        seeded.source == source && owners.iter().all(|owner| owner == seeded.owner.as_str())
-    }))
+    let mark = marks.iter().find_map(|mark| serde_json::from_str::<SeededFrom>(mark).ok());
+    Ok(mark
+        .filter(|mark| sought.is(mark) && owners.iter().all(|owner| owner == mark.owner.as_str())))
 }
 
 /// Why nothing is seeded over a daemon at work.
@@ -63,34 +104,42 @@ pub(super) fn refuse_in_use(to: &Path) -> Result<()> {
     ))
 }
 
-/// Why nothing is seeded over a store: the most telling of all reasons.
-pub(super) fn why_not(to: &Path, target: &Reader, from: &Path, source: &Reader) -> Error {
-    reason(to, target, from, source).unwrap_or_else(|error| error)
-}
-
-fn reason(to: &Path, target: &Reader, from: &Path, source: &Reader) -> Result<Error> {
+/// Refuses to seed over a store, for the most telling of all reasons; to
+/// `replace` it is no reason that it is there.
+pub(super) fn why_not(
+    to: &Path,
+    target: &Reader,
+    from: &Path,
+    source: &Connection,
+    replace: bool,
+) -> Result<()> {
     let there = target.conn().map_err(reading(to))?;
-    let here = source.conn().map_err(reading(from))?;
-    let ours = judge(here, from)?.owner;
+    let ours = judge(source, from)?.owner;
     let theirs = meta_values(there, "owner_id").unwrap_or_default();
     let Some(theirs) = theirs.first() else {
-        return Ok(occupied(to, "a file that is not a heph store stands there"));
+        return Err(occupied(to, "a file that is not a heph store stands there"));
     };
     if theirs != ours.as_str() {
-        return Ok(Error::new(
+        return Err(Error::new(
             Code::TargetHasOtherOwner,
             format!("{} belongs to {theirs}, the source to {ours}", to.display()),
             "choose another --to: the data of two owners is never put together",
         ));
     }
-    if lacks_an_op(here, there).unwrap_or(false) {
-        return Ok(Error::new(
+    match lacks_an_op(source, there) {
+        Ok(true) => Err(Error::new(
             Code::TargetHasNewerData,
             format!("{} holds changes that {} lacks", to.display(), from.display()),
             "nothing may replace it: let the device sync with it instead",
-        ));
+        )),
+        Ok(false) if replace => Ok(()),
+        Err(_) if replace => Err(occupied(to, "nobody can tell what it holds that the copy lacks")),
+        _ => {
+            let mut error = occupied(to, "a store of the same owner stands there");
+            error.hint.push_str("; or, if the source has all of it: --replace");
+            Err(error)
+        }
     }
-    Ok(occupied(to, "a store of the same owner stands there"))
 }
 
 /// Whether the source lacks an op that the target has: both lists in order,

@@ -2,8 +2,6 @@
 
 use std::os::unix::fs::FileExt;
 
-use hephd::store::seed::Progress;
-
 use super::*;
 
 /// A small store, so that few of its bytes are idle.

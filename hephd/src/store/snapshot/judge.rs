@@ -1,5 +1,5 @@
-//! What may be seeded from: a device's store, with one owner, of a schema that
-//! is not newer than ours. A schema that is not ours at all will do.
+//! What may be copied: a store with one owner, of a schema that is not newer
+//! than ours. A schema that is not ours at all will do.
 
 use std::path::Path;
 
@@ -13,30 +13,33 @@ use crate::{
 };
 
 /// What there is to know of a store before it is copied.
-pub(super) struct Judged {
-    pub(super) owner: OwnerId,
-    pub(super) origin: Option<String>,
-    pub(super) bytes: u64,
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Judged {
+    pub(in crate::store) owner: OwnerId,
+    pub(in crate::store) origin: Option<String>,
+    pub(in crate::store) epoch: Option<String>,
+    pub(in crate::store) is_hub: bool,
+    pub(in crate::store) bytes: u64,
 }
 
-/// Refuses what is not a device's store that can be seeded from.
-pub(super) fn judge(conn: &Connection, path: &Path) -> Result<Judged> {
+/// Refuses what is not a store that can be copied.
+pub(in crate::store) fn judge(conn: &Connection, path: &Path) -> Result<Judged> {
     judge_schema(conn, path)?;
     let values = |key| meta_values(conn, key).map_err(reading(path));
     let owner = the_owner(&values("owner_id")?, path)?;
-    if values("role")?.iter().any(|role| role == "hub") {
-        return Err(Error::new(
-            Code::SourceIsHub,
-            format!("{} is a hub's store; a seed is made from a device's", path.display()),
-            "to move a hub, stop it and move its file; to make another, seed from a device",
-        ));
-    }
-    let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     Ok(Judged {
         owner,
         origin: values("origin")?.into_iter().next(),
-        bytes: conn.query_row(size, [], |row| row.get(0)).map_err(reading(path))?,
+        epoch: values("epoch")?.into_iter().next(),
+        is_hub: values("role")?.iter().any(|role| role == "hub"),
+        bytes: size(conn).map_err(reading(path))?,
     })
+}
+
+/// How many bytes a store's pages have.
+pub(super) fn size(conn: &Connection) -> rusqlite::Result<u64> {
+    let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    conn.query_row(size, [], |row| row.get(0))
 }
 
 /// A file of another program is known by its `application_id`, a stranger by
@@ -76,7 +79,7 @@ fn the_owner(values: &[String], path: &Path) -> Result<OwnerId> {
 }
 
 /// The different values of a key of `meta`, however they are stored.
-pub(super) fn meta_values(conn: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
+pub(in crate::store) fn meta_values(conn: &Connection, key: &str) -> rusqlite::Result<Vec<String>> {
     let mut read = conn.prepare(
         "SELECT DISTINCT CAST(value AS TEXT) FROM meta
          WHERE CAST(key AS TEXT) = ?1 AND value IS NOT NULL",
@@ -85,7 +88,7 @@ pub(super) fn meta_values(conn: &Connection, key: &str) -> rusqlite::Result<Vec<
 }
 
 /// Refuses what is not even a file with something in it.
-pub(super) fn check_file(path: &Path) -> Result<()> {
+pub(in crate::store) fn check_file(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
             Code::SourceNotFound,

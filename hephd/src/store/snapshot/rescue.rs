@@ -14,10 +14,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::ground::check_space;
 use crate::{
     error::{Code, Error, Result, file},
-    store::file::{SIDECARS, beside},
+    store::file::{SIDECARS, beside, check_space},
 };
 
 /// The files that hold data; `-shm` is only an index of `-wal`.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A store open for reading, inside one read transaction.
-pub(super) struct Reader {
+pub(in crate::store) struct Reader {
     conn: Option<Connection>,
     path: PathBuf,
     stood_before: [bool; 2],
@@ -28,7 +28,7 @@ const MADE_BY_READING: [&str; 2] = ["-wal", "-shm"];
 impl Reader {
     /// Opens a store read-only. The path is absolute, and so never taken for
     /// a URI, and has no symbolic link in it: SQLite would follow it.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn open(path: &Path) -> rusqlite::Result<Self> {
         let stood_before = MADE_BY_READING.map(|suffix| beside(path, suffix).exists());
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let conn = Connection::open_with_flags(path, flags)?;
@@ -38,7 +38,7 @@ impl Reader {
 
     /// Opens a source; where reading needs writing, a copy of its files
     /// `spare`, which goes when this goes.
-    pub(super) fn open_source(path: &Path, spare: &Path) -> Result<Self> {
+    pub(in crate::store) fn open_source(path: &Path, spare: &Path) -> Result<Self> {
         match Self::open(path) {
             Err(error) if needs_recovery(&error) => {
                 let copied = PrivateCopy::take(path, spare)?;
@@ -65,12 +65,12 @@ impl Reader {
         Ok(self)
     }
 
-    pub(super) fn conn(&self) -> rusqlite::Result<&Connection> {
+    pub(in crate::store) fn conn(&self) -> rusqlite::Result<&Connection> {
         self.conn.as_ref().ok_or(Sqlite::InvalidQuery)
     }
 
     /// Whether what is read is a copy of the files.
-    pub(super) fn was_copied(&self) -> bool {
+    pub(in crate::store) fn was_copied(&self) -> bool {
         self._copied.is_some()
     }
 }
@@ -119,12 +119,12 @@ pub(super) fn calm(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Whether SQLite could read this store only by writing to it.
-pub(super) fn needs_recovery(error: &Sqlite) -> bool {
+pub(in crate::store) fn needs_recovery(error: &Sqlite) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
 }
 
 /// Names the store in what SQLite says while it is read.
-pub(super) fn reading(path: &Path) -> impl Fn(Sqlite) -> Error + '_ {
+pub(in crate::store) fn reading(path: &Path) -> impl Fn(Sqlite) -> Error + '_ {
     move |error| {
         let says =
             |code, hint| Error::new(code, format!("cannot read {}: {error}", path.display()), hint);
@@ -151,7 +151,7 @@ pub(super) fn reading(path: &Path) -> impl Fn(Sqlite) -> Error + '_ {
 }
 
 /// What is no store of anybody's.
-pub(super) fn stranger(path: &Path, why: &str) -> Error {
+pub(in crate::store) fn stranger(path: &Path, why: &str) -> Error {
     Error::new(
         Code::NotAHephStore,
         format!("{} is not a heph store: {why}", path.display()),

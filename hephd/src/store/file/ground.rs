@@ -9,13 +9,14 @@ use std::{
 
 use crate::{
     error::{Code, Error, Result, file},
-    store::file::{SIDECARS, check_place, folder, sync_to_medium},
+    store::file::{SIDECARS, User, check_place, folder, sync_to_medium},
 };
 
 /// A path from the root, its folders free of symbolic links as far as they
 /// exist. The last name stays as it is. Resolved once and used from then on,
 /// so that no link can be put in its way later.
-pub(super) fn full(path: &Path) -> PathBuf {
+#[must_use]
+pub fn full(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return absolute;
@@ -29,7 +30,10 @@ pub(super) fn full(path: &Path) -> PathBuf {
 
 /// Refuses places where no store may come to stand, also in folders that do
 /// not exist yet.
-pub(super) fn check_ground(to: &Path) -> Result<()> {
+///
+/// # Errors
+/// `usage` for a name that is none; what [`check_place`] refuses.
+pub fn check_ground(to: &Path) -> Result<()> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     if name.is_empty() || SIDECARS.iter().any(|suffix| name.ends_with(suffix)) {
         return Err(Error::usage(
@@ -60,8 +64,12 @@ fn is_sticky(folder: &Path) -> bool {
     folder.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o1000 != 0)
 }
 
-/// Refuses where the copy would not fit, with a little over.
-pub(super) fn check_space(to: &Path, bytes: u64) -> Result<()> {
+/// Refuses where so many bytes would not fit into the folder of `to`, with a
+/// little over.
+///
+/// # Errors
+/// `no_space` with both figures.
+pub fn check_space(to: &Path, bytes: u64) -> Result<()> {
     const TO_SPARE: u64 = 1 << 20;
     let place = folder(to);
     let disk = rustix::fs::statvfs(place).map_err(|error| file(place, "look at")(error.into()))?;
@@ -78,12 +86,17 @@ pub(super) fn check_space(to: &Path, bytes: u64) -> Result<()> {
 
 /// The target's missing folders, made 0700. Those that were made go again
 /// unless they are kept.
-pub(super) struct Folders {
+#[derive(Debug)]
+pub struct Folders {
     made: Vec<PathBuf>,
 }
 
 impl Folders {
-    pub(super) fn make(place: &Path) -> Result<Self> {
+    /// Makes a folder, and those above it.
+    ///
+    /// # Errors
+    /// When one of them cannot be made.
+    pub fn make(place: &Path) -> Result<Self> {
         let mut folders = Self { made: Vec::new() };
         let missing: Vec<_> = place.ancestors().take_while(|above| !above.exists()).collect();
         for path in missing.into_iter().rev() {
@@ -96,8 +109,19 @@ impl Folders {
         Ok(folders)
     }
 
+    /// They are this user's from now on.
+    ///
+    /// # Errors
+    /// The operating system's: only root can give a folder away.
+    pub fn give_to(&self, user: User) -> Result<()> {
+        self.made.iter().try_for_each(|path| user.give(path))
+    }
+
     /// A folder is only on the medium once the one around it is.
-    pub(super) fn sync(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn sync(&self) -> Result<()> {
         for path in &self.made {
             let around = folder(path);
             File::open(around)
@@ -108,7 +132,7 @@ impl Folders {
     }
 
     /// They stay from now on.
-    pub(super) fn keep(&mut self) {
+    pub fn keep(&mut self) {
         self.made.clear();
     }
 }

@@ -1,0 +1,84 @@
+//! A private folder in which a copy lies for a while: beside its store, where
+//! there is room for one, or where that cannot be written to, wherever
+//! temporary files lie.
+
+use std::{
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::folder;
+use crate::{
+    clock::Entropy,
+    error::{Result, file},
+    id::draw_hex,
+};
+
+/// The folder, 0700. It goes when this does; what a killed predecessor left
+/// goes as well.
+#[derive(Debug)]
+pub struct Spool {
+    place: PathBuf,
+    _lock: File,
+}
+
+impl Spool {
+    /// Makes one for copies of a store.
+    ///
+    /// # Errors
+    /// When neither place can be written to.
+    pub fn near(db: &Path, entropy: &Entropy) -> Result<Self> {
+        let name = db.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{name}.spool-");
+        clear_abandoned(folder(db), &prefix);
+        let name = format!("{prefix}{}", draw_hex::<4>(entropy));
+        Self::make(folder(db).join(&name)).or_else(|_| {
+            clear_abandoned(&std::env::temp_dir(), &prefix);
+            Self::make(std::env::temp_dir().join(name))
+        })
+    }
+
+    fn make(place: PathBuf) -> Result<Self> {
+        DirBuilder::new().mode(0o700).create(&place).map_err(file(&place, "create"))?;
+        let lock = File::open(&place).and_then(|lock| {
+            flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(lock)
+        });
+        match lock {
+            Ok(lock) => Ok(Self { place, _lock: lock }),
+            Err(error) => {
+                let _ = std::fs::remove_dir(&place);
+                Err(file(&place, "lock")(error))
+            }
+        }
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.join(name)
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.place);
+    }
+}
+
+/// Whoever has one holds its lock: what can be locked is nobody's.
+fn clear_abandoned(place: &Path, prefix: &str) {
+    for left in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        if !left.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let nobodys = File::open(left.path())
+            .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if nobodys {
+            let _ = std::fs::remove_dir_all(left.path());
+        }
+    }
+}

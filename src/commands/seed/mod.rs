@@ -1,0 +1,261 @@
+//! `heph-ops seed`: a device's store becomes a hub's (Path A), or an empty
+//! store is born with its owner. The procedure is `hephd::store::seed`.
+
+mod source;
+
+use std::{ffi::OsString, path::PathBuf};
+
+use hephd::{
+    config::check_sub,
+    error::{Code, Error, Result},
+    id::OwnerId,
+    record::Role,
+    report::{Report, Style, Warning},
+    store::{
+        Birth, Store, file,
+        seed::{self, Becoming, Kind, Look, Receipt, SeededFrom, Sought, Wish, receipt_path},
+        snapshot::{Source, stream::Incoming},
+    },
+};
+use serde_json::json;
+
+use self::source::{Feed, From};
+use super::{How, install_service};
+use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
+
+/// Make a hub's store from a device's, and prove that nothing was lost
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The device's store: a path, [user@]host:path or ssh://…, socket:PATH of
+    /// a running daemon, or - for the stream of heph-ops snapshot --stdout
+    #[arg(long, value_name = "SOURCE", required_unless_present = "owner_id")]
+    pub from: Option<OsString>,
+    /// Make an empty store with this owner instead
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "replace", "link"])]
+    pub owner_id: Option<String>,
+    /// Bind the owner to this subject before anybody can claim the hub
+    #[arg(long, value_name = "SUB")]
+    pub owner_sub: Option<String>,
+    /// The hub's store; its missing folders are made, 0700
+    #[arg(long, value_name = "DB")]
+    pub to: PathBuf,
+    /// Replace the store that is there, if the source has all of its changes;
+    /// it is kept under another name
+    #[arg(long)]
+    pub replace: bool,
+    /// Leave every file to this user
+    #[arg(long, value_name = "USER")]
+    pub run_as: Option<String>,
+    /// Then install the service that syncs the source with this hub; the
+    /// source must be a store of this machine
+    #[arg(long, value_name = "HUB_URL")]
+    pub link: Option<String>,
+}
+
+/// Seeds.
+///
+/// # Errors
+/// Every refusal of `hephd::store::seed` (4), with nothing touched.
+pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
+    args.owner_sub.as_deref().map_or(Ok(()), check_sub)?;
+    match (&args.from, &args.owner_id) {
+        (Some(from), _) => {
+            let from = From::parse(from)?;
+            let link = link_of(args, &from)?;
+            let report = seed_from(args, &from, how, style, host)?;
+            link.map_or(Ok(report.clone()), |link| linked(report, &link, how, host))
+        }
+        (None, Some(owner)) => born_with(args, owner, how, host),
+        (None, None) => {
+            Err(Error::usage("seed wants --from or --owner-id", "see heph-ops seed --help"))
+        }
+    }
+}
+
+fn seed_from(args: &Args, from: &From, how: How, style: Style, host: &Host) -> Result<Report> {
+    let run_as = args.run_as.as_deref().map(|user| host.user(user)).transpose()?;
+    let becoming = Becoming::Hub { owner_sub: args.owner_sub.as_deref() };
+    let wish = Wish { to: &args.to, becoming, replace: args.replace, run_as };
+    let known = match (from, from.name()) {
+        (From::Path(path), _) => seed::look(path, &wish)?,
+        // Only its first line tells which device it is of.
+        (From::Stdin, _) | (_, None) => Look::Free,
+        (_, Some(name)) => seed::look_for(&Sought::Source(&name), &wish)?,
+    };
+    if let Look::AlreadySeeded(before) = known {
+        return already(args, &before, host);
+    }
+    let would = || {
+        let source = args.from.as_deref().unwrap_or_default().to_string_lossy();
+        let mut report = Report::new("seeded", true, json!({ "from": source, "to": args.to }));
+        report.check = true;
+        report.line(format!("  would seed {} from {source}", args.to.display()))
+    };
+    if how.check && *from != From::Stdin {
+        return Ok(would());
+    }
+    let seed = |source: Source<'_>| {
+        let to = file::full(&args.to);
+        let clear = move || {
+            file::clear_staging(&to);
+            let _ = std::fs::remove_dir(file::folder(&to)); // Unless something is in it.
+        };
+        let bars = Bars::new(style);
+        let made = giving_way(host, style, "seed", clear, || {
+            seed::seed(source, &wish, &host.machine, &|progress| bars.show(&progress))
+        });
+        bars.clear();
+        made.map(|receipt| seeded(args, &receipt))
+    };
+    if let From::Path(path) = from {
+        return seed(Source::Store(path));
+    }
+    let Feed { stream, explain } = from.open(host)?;
+    let come = || {
+        let incoming = Incoming::open(&from.name().unwrap_or_default(), stream)?;
+        if *from == From::Stdin {
+            let sought = Sought::Sender(incoming.header());
+            if let Look::AlreadySeeded(before) = seed::look_for(&sought, &wish)? {
+                return already(args, &before, host);
+            }
+            if how.check {
+                return Ok(would());
+            }
+        }
+        seed(Source::Stream(incoming))
+    };
+    come().map_err(|error| match error.code {
+        // Short, or no snapshot at all: whoever sent it may know why.
+        Code::ChecksumMismatch => explain(error),
+        _ => error,
+    })
+}
+
+fn already(args: &Args, before: &SeededFrom, host: &Host) -> Result<Report> {
+    let data = json!({ "to": args.to, "seeded_from": before });
+    let mut report = Report::new("already_seeded", false, data)
+        .line(format!("✓ already seeded from this device at {}; nothing to do", before.at));
+    report.warnings.extend(not_bound(args, host)?);
+    Ok(report)
+}
+
+/// What installs the service of a source's own machine.
+fn link_of(args: &Args, from: &From) -> Result<Option<install_service::Args>> {
+    let Some(hub) = &args.link else { return Ok(None) };
+    let From::Path(db) = from else {
+        return Err(Error::usage(
+            "--link installs the service of a store of this machine, and the source is elsewhere",
+            "run there: heph-ops install-service --role spoke --hub-url URL",
+        ));
+    };
+    let mut link = install_service::Args::new(Role::Spoke);
+    link.flags.db = Some(db.clone());
+    link.flags.hub_url = Some(hub.clone());
+    Ok(Some(link))
+}
+
+/// The device syncs with its hub from now on.
+fn linked(
+    mut report: Report,
+    link: &install_service::Args,
+    how: How,
+    host: &Host,
+) -> Result<Report> {
+    let installed = install_service::run(link, how, host)?;
+    report.changed |= installed.changed;
+    report.data["link"] = json!({ "status": installed.status, "data": installed.data });
+    report.warnings.extend(installed.warnings);
+    report.lines.extend(installed.lines);
+    Ok(report)
+}
+
+/// A store that is there already is not changed, so that a subject that it
+/// does not know of is told.
+fn not_bound(args: &Args, host: &Host) -> Result<Option<Warning>> {
+    let Some(sub) = &args.owner_sub else { return Ok(None) };
+    let store = Store::open_reader(&args.to, &host.machine)?;
+    let owner = store.owner()?;
+    let bound = owner.map_or(Ok(Vec::new()), |owner| store.subjects_of(&owner))?;
+    let known = store.promised()?.as_ref() == Some(sub) || bound.iter().any(|b| b.sub == *sub);
+    let message = format!(
+        "{} was made without --owner-sub {sub}: give that to its hub, \
+         heph-ops install-service --role hub --owner-sub {sub}",
+        args.to.display()
+    );
+    Ok((!known).then(|| Warning::new("owner_sub_not_bound", message)))
+}
+
+fn seeded(args: &Args, receipt: &Receipt) -> Report {
+    let mut report = Report::new("seeded", true, json!(receipt));
+    report.warnings.clone_from(&receipt.warnings);
+    // All of them: a seed with a difference elsewhere is refused.
+    let equal = receipt.tables.iter().filter(|table| table.equal).count();
+    let old = receipt.old_origin.as_deref().unwrap_or("none");
+    let bound = args.owner_sub.as_ref();
+    let bound = bound.map(|sub| format!("  bound to  {sub}, at the provider that its hub is told"));
+    let new = receipt.new_origin.as_deref().unwrap_or("none");
+    let kept = receipt.replaced.as_ref();
+    let kept = kept.map(|path| format!("  replaced  the store that was there is {path} now"));
+    let report = report
+        .line(format!(
+            "✓ seeded {} ({}, {:.1} s)",
+            args.to.display(),
+            bytes(receipt.bytes),
+            receipt.seconds
+        ))
+        .line(format!("  owner     {} (the device's, unchanged)", receipt.owner_id))
+        .line(format!("  origin    {old} → {new} (the hub writes under its own)"));
+    (bound.into_iter().chain(kept).fold(report, Report::line))
+        .line(format!(
+            "  equal     {equal} tables, row by row; only meta differs: {}",
+            receipt.meta_changed.join(", ")
+        ))
+        .line(format!("  receipt   {}", receipt_path(&args.to, Kind::Seed).display()))
+        .line(format!("  next      heph-ops install-service --role hub --db {}", args.to.display()))
+}
+
+fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> {
+    let owner: OwnerId = owner
+        .parse()
+        .map_err(|error| Error::usage(format!("--owner-id: {error}"), "give the owner's id"))?;
+    let data = json!({ "to": args.to, "owner_id": owner });
+    if args.to.exists() {
+        let has = Store::open_reader(&args.to, &host.machine)?.owner()?;
+        return match has {
+            Some(has) if has == owner => {
+                let mut report = Report::new("already_seeded", false, data)
+                    .line("✓ the store has this owner already; nothing to do");
+                report.warnings.extend(not_bound(args, host)?);
+                Ok(report)
+            }
+            has => Err(other_owner(args, has.as_ref())),
+        };
+    }
+    let mut report = Report::new("seeded", true, data);
+    report.check = how.check;
+    if how.check {
+        return Ok(report.line(format!("  would make an empty store at {}", args.to.display())));
+    }
+    let user = args.run_as.as_deref().map(|user| host.user(user)).transpose()?;
+    let mut folders = file::Folders::make(file::folder(&args.to))?;
+    let birth = match &args.owner_sub {
+        Some(sub) => Birth::Promised(owner, sub.clone()),
+        None => Birth::Owned(owner),
+    };
+    Store::create(&args.to, &birth, &host.machine.entropy)?;
+    if let Some(user) = user {
+        user.give(&args.to)?;
+        folders.give_to(user)?;
+    }
+    folders.keep();
+    Ok(report.line(format!("✓ made an empty store at {}", args.to.display())))
+}
+
+fn other_owner(args: &Args, has: Option<&OwnerId>) -> Error {
+    let has = has.map_or("nobody yet", OwnerId::as_str);
+    Error::new(
+        Code::TargetHasOtherOwner,
+        format!("{} belongs to {has}", args.to.display()),
+        "choose another file: --to DB",
+    )
+}

@@ -1,0 +1,106 @@
+//! `heph-ops verify`: whether a store still holds what its receipt says, or
+//! what another store holds.
+
+use std::path::PathBuf;
+
+use hephd::{
+    error::{Code, Error, Result},
+    report::{Report, Style},
+    store::{
+        backup::{self, Backup},
+        file::full,
+        seed::Receipt,
+        verify::{Verdict, against_receipt, against_store, receipt_beside},
+    },
+};
+use serde_json::json;
+
+use crate::{bars::Bars, host::Host};
+
+/// Check a store, or a backup, against its receipt or another store
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The store, or a backup's file
+    #[arg(value_name = "DB")]
+    db: PathBuf,
+    /// The receipt [default: the one beside it]
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// Compare it with this store, row by row
+    #[arg(long, value_name = "OTHER", conflicts_with = "receipt")]
+    against: Option<PathBuf>,
+}
+
+/// Verifies.
+///
+/// # Errors
+/// `store_differs` with the first difference; `store_corrupt`,
+/// `checksum_mismatch`.
+pub fn run(args: &Args, style: Style, host: &Host) -> Result<Report> {
+    let bars = Bars::new(style);
+    let verified = verify(args, host, &bars);
+    bars.clear();
+    verified
+}
+
+fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
+    let progress = |progress| bars.show(&progress);
+    let name = args.db.display();
+    if let Some(other) = &args.against {
+        let found = against_store(&args.db, other, &host.machine, &progress)?;
+        let what = format!("{}", other.display());
+        return report(args, &found.verdict, &what, json!({ "tables": found.proof.tables }));
+    }
+    if args.db.to_string_lossy().ends_with(".db.zst") {
+        let kept = Backup::at(&args.db)?;
+        let receipt = args.receipt.as_deref().map_or_else(|| kept.load(), Receipt::load)?;
+        backup::verify(&kept, &receipt)?;
+        let data = json!({ "db": args.db, "against": kept.receipt(), "verdict": "equal" });
+        return Ok(Report::new("verified", false, data)
+            .line(format!("✓ {name} holds what was kept at {}", receipt.at)));
+    }
+    let path = match (&args.receipt, receipt_beside(&args.db)) {
+        (Some(path), _) => path.clone(),
+        (None, Some(path)) => path,
+        (None, None) => {
+            return Err(Error::new(
+                Code::SourceNotFound,
+                format!("there is no receipt beside {}", full(&args.db).display()),
+                "give one: --receipt FILE, or another store: --against OTHER",
+            ));
+        }
+    };
+    let receipt = Receipt::load(&path)?;
+    let found = against_receipt(&args.db, &receipt, &host.machine, &progress)?;
+    let what = format!("its receipt of {}", receipt.at);
+    report(args, &found.verdict, &what, json!({ "tables": found.proof.tables }))
+}
+
+fn report(
+    args: &Args,
+    verdict: &Verdict,
+    what: &str,
+    mut data: serde_json::Value,
+) -> Result<Report> {
+    let name = args.db.display();
+    data["db"] = json!(args.db);
+    let line = match verdict {
+        Verdict::Equal => {
+            data["verdict"] = json!("equal");
+            format!("✓ {name} is sound and equal to {what}, but for meta")
+        }
+        Verdict::Grown { ops } => {
+            data["verdict"] = json!("grown");
+            data["new_ops"] = json!(ops);
+            format!("✓ {name} is sound, has all of {what}, and {ops} ops more")
+        }
+        Verdict::Differs(how) => {
+            return Err(Error::new(
+                Code::StoreDiffers,
+                format!("{name} differs from {what}: {how}"),
+                "keep both as they are; compare with a backup: heph-ops verify DB --receipt FILE",
+            ));
+        }
+    };
+    Ok(Report::new("verified", false, data).line(line))
+}
