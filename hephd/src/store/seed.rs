@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     own::{Fresh, make_own},
     publish::publish,
-    receipt::op_ahead,
+    receipt::{op_ahead, refuse_shrunk},
     replace::Outgoing,
     target::Standing,
 };
@@ -262,7 +262,12 @@ fn stage(
     progress: Listener<'_>,
 ) -> Result<Receipt> {
     let (started, becoming) = (machine.clock.now_ms(), wish.becoming);
+    let here = match &source {
+        Source::Store(from) => Some(full(from)),
+        Source::Stream(_) => None,
+    };
     let mut taken = Taken::in_nursery(source, nursery, progress)?;
+    here.map_or(Ok(()), |from| refuse_shrunk(&from, &taken.copy))?;
     becoming.check(&taken.judged, &taken.from)?;
     if let Some(outgoing) = outgoing {
         outgoing.allow(wish.to, &taken)?;

@@ -7,10 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs and write files as people do")]
 #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 
+mod backup;
 mod damage;
 mod hot;
 mod proof;
 mod refusals;
+mod replace;
+mod stream;
+mod surroundings;
 
 use std::{
     fs,

@@ -16,7 +16,8 @@ use crate::error::{Code, Error, Result, file};
 ///
 /// The file outlives its holder, and remembers whether there was a store: where
 /// that is gone, somebody took it away, and no new one may quietly come to
-/// stand in its place.
+/// stand in its place. It also tells a holder that ended in order from one that
+/// was killed.
 #[derive(Debug)]
 pub struct StoreLock {
     file: File,
@@ -27,6 +28,9 @@ pub struct StoreLock {
 /// The second line of the file, once there was a store. The first is the
 /// taker's pid.
 const SEEN: &str = "store";
+
+/// The third line, once the holder has ended in order.
+const CLOSED: &str = "closed";
 
 impl StoreLock {
     /// Takes the lock of a store, `DB.lock`, and writes the taker's pid there.
@@ -63,7 +67,7 @@ impl StoreLock {
         }
         let saw_store = before.lines().nth(1) == Some(SEEN);
         let mut lock = Self { file: lock, path, saw_store };
-        lock.write()?;
+        lock.write("")?;
         Ok(lock)
     }
 
@@ -73,7 +77,7 @@ impl StoreLock {
     /// When it cannot be written.
     pub fn note_store(&mut self) -> Result<()> {
         if !std::mem::replace(&mut self.saw_store, true) {
-            self.write()?;
+            self.write("")?;
         }
         Ok(())
     }
@@ -96,9 +100,9 @@ impl StoreLock {
 
     /// Over what stands there, and cut to length last: a disk that is full, or
     /// an end in between, takes away nothing that is remembered.
-    fn write(&mut self) -> Result<()> {
+    fn write(&mut self, ended: &str) -> Result<()> {
         let seen = if self.saw_store { SEEN } else { "" };
-        let text = format!("{}\n{seen}\n", std::process::id());
+        let text = format!("{}\n{seen}\n{ended}\n", std::process::id());
         self.file
             .rewind()
             .and_then(|()| self.file.write_all(text.as_bytes()))
@@ -116,5 +120,20 @@ impl StoreLock {
         let mut text = String::new();
         lock.read_to_string(&mut text).ok()?;
         text.lines().next()?.parse().ok()
+    }
+
+    /// Whether a daemon was killed at work on this store, and none has worked on
+    /// it since.
+    #[must_use]
+    pub fn was_killed(db: &Path) -> bool {
+        let Ok(text) = std::fs::read_to_string(beside(db, ".lock")) else { return false };
+        let mut lines = text.lines().skip(1);
+        lines.next() == Some(SEEN) && lines.next() != Some(CLOSED) && Self::holder(db).is_none()
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        let _ = self.write(CLOSED);
     }
 }

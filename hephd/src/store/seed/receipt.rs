@@ -268,6 +268,26 @@ fn heads(conn: &Connection) -> Option<Vec<HeadReceipt>> {
     heads.ok()?.collect::<rusqlite::Result<_>>().ok()
 }
 
+/// Refuses a source that has fewer ops than the receipt beside it counted when
+/// it was made: what is missing may have been in a log that is gone.
+///
+/// # Errors
+/// `store_corrupt` with both figures.
+pub(in crate::store) fn refuse_shrunk(db: &Path, conn: &Connection) -> Result<()> {
+    let then = [Kind::Restore, Kind::Seed].map(|kind| Receipt::load(&receipt_path(db, kind)).ok());
+    let most = then.iter().flatten().filter_map(|receipt| receipt.op_count).max();
+    let now = conn.query_row("SELECT count(*) FROM ops", [], |row| row.get::<_, u64>(0));
+    let (Some(most), Ok(now)) = (most, now) else { return Ok(()) };
+    if now >= most {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::StoreCorrupt,
+        format!("{} has {now} ops, and had {most} when its receipt was written", db.display()),
+        "look for what is missing: a lost heph.db-wal, a backup; nothing was made of it",
+    ))
+}
+
 /// An op that was stamped in the far future: harmless, and worth knowing,
 /// because some device's clock is or was wrong.
 pub(super) fn op_ahead(conn: &Connection, now: u64) -> Option<Warning> {

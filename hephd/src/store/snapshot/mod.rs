@@ -194,9 +194,11 @@ impl Opened {
     /// Opens one; where reading needs writing, a copy of its files, `spare`.
     pub(super) fn at(from: &Path, spare: &Path) -> Result<Self> {
         let real = real_file(from)?;
+        // Before it is opened, which may make a log.
+        let log_lost = StoreLock::was_killed(&real) && !beside(&real, "-wal").exists();
         let reader = Reader::open_source(&real, spare)?;
         let judged = judge(reader.conn().map_err(reading(from))?, from)?;
-        let warnings = warnings(&reader, &real);
+        let warnings = warnings(&reader, &real, log_lost);
         Ok(Self { from: from.to_owned(), reader, judged, warnings })
     }
 
@@ -259,7 +261,7 @@ pub(super) fn create_private(path: &Path) -> Result<File> {
 /// The warning that a daemon writes to the source meanwhile.
 pub(super) const SOURCE_RUNNING: &str = "source_running";
 
-fn warnings(source: &Reader, real: &Path) -> Vec<Warning> {
+fn warnings(source: &Reader, real: &Path, log_lost: bool) -> Vec<Warning> {
     let running = StoreLock::holder(real).map(|pid| {
         let text =
             "process {pid} is at work on the source: what it writes from now on comes by sync";
@@ -270,7 +272,13 @@ fn warnings(source: &Reader, real: &Path) -> Vec<Warning> {
             "the source could not be read where it lies: its files were copied and recovered";
         Warning::new("source_recovered", text)
     });
-    [running, recovered].into_iter().flatten().collect()
+    let lost = log_lost.then(|| {
+        let text = "the source's daemon was killed, and its log is gone: {log}. What was in it is \
+                    lost, unless you find it";
+        let log = beside(real, "-wal").display().to_string();
+        Warning::new("source_log_missing", text.replace("{log}", &log))
+    });
+    [running, recovered, lost].into_iter().flatten().collect()
 }
 
 /// A path as it stands in documents, whatever its bytes are.

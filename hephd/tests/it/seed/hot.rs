@@ -105,7 +105,7 @@ fn case_03_a_daemon_at_work_on_the_source_is_told() {
 }
 
 /// What a power cut leaves of a store that is open.
-fn snatch(from: &Path, to: &Path) {
+pub(super) fn snatch(from: &Path, to: &Path) {
     for suffix in ["", "-wal", "-journal"] {
         if beside(from, suffix).exists() {
             fs::copy(beside(from, suffix), beside(to, suffix)).unwrap();
@@ -182,7 +182,7 @@ fn case_16_a_full_disk_is_seen_before_anything_is_copied() {
 /// Mounts something on a store's folder, in a namespace of its own, and runs
 /// this very test binary in it. Root may write to any folder, so modes would
 /// show nothing.
-fn seed_where(lab: &Lab, mount: &str, store: &Path, outcome: &str) -> String {
+pub(super) fn seed_where(lab: &Lab, mount: &str, store: &Path, outcome: &str) -> String {
     let root = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
     let script = format!(r#"{mount} && shift && exec "$@""#);
     let out = Command::new("unshare")

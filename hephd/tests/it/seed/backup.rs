@@ -1,0 +1,164 @@
+//! Backups, and the way back.
+
+use std::os::unix::fs::FileExt;
+
+use hephd::store::{
+    backup::{Backup, Task, back_up, list, newest, prune, restore, verify},
+    verify::{Verdict, against_receipt, against_store},
+};
+
+use super::*;
+
+impl Lab {
+    fn shelf(&self) -> PathBuf {
+        self.dir.path().join("backups")
+    }
+
+    fn back_up(&self) -> (Backup, Receipt) {
+        let (db, to) = (self.source(), self.shelf());
+        back_up(&Task { db: &db, to: &to, name: "device" }, &Machine::this(), &|_| ()).unwrap()
+    }
+
+    fn restore(&self, kept: &Backup) -> Result<Receipt, Error> {
+        let (to, receipt) = (self.target(), kept.load()?);
+        let becoming = Becoming::Restored { sha256: &receipt.sha256 };
+        let wish = Wish { becoming, ..wish(&to) };
+        restore(kept, &receipt, &wish, &Machine::this(), &|_| ())
+    }
+}
+
+#[test]
+fn a_backup_is_a_sqlite_file_that_any_zstd_unpacks() {
+    let lab = Lab::with_store();
+    let before = files_of(&lab.source());
+    let (kept, receipt) = lab.back_up();
+    assert_eq!(before, files_of(&lab.source()));
+    assert_eq!(
+        (mode(&kept.file), mode(&kept.receipt()), mode(&lab.shelf())),
+        (0o600, 0o600, 0o700)
+    );
+    assert_eq!(files_below(&lab.shelf()).len(), 2, "nothing else is left there");
+    let unpacked = lab.dir.path().join("unpacked.db");
+    let zstd = Command::new("zstd").arg("-dq").arg(&kept.file).arg("-o").arg(&unpacked).output();
+    assert!(zstd.unwrap().status.success());
+    assert_eq!(sqlite3(&unpacked, ".dump"), sqlite3(&lab.source(), ".dump"), "meta and all");
+    assert_eq!(kept.load().unwrap(), receipt);
+    verify(&kept, &receipt).unwrap();
+}
+
+#[test]
+fn what_is_restored_is_what_was_kept_with_an_origin_of_its_own() {
+    let lab = Lab::with_store();
+    let (kept, then) = lab.back_up();
+    let receipt = lab.restore(&kept).unwrap();
+    assert_eq!(dump(&lab.source()), dump(&lab.target()));
+    assert_eq!(receipt.meta_changed, ["epoch", "origin", "restored_from"]);
+    assert_ne!(meta(&lab.target(), "origin"), meta(&lab.source(), "origin"));
+    // What a hub knows of who may ask is its own, and comes back.
+    for key in ["owner_id", "hub_url", "theme"] {
+        assert_eq!(meta(&lab.target(), key), meta(&lab.source(), key), "{key}");
+    }
+    assert_eq!((mode(&lab.target()), receipt.heads), (0o600, then.heads));
+    let error = lab.restore(&kept).unwrap_err();
+    assert_eq!(error.code, Code::TargetNotEmpty, "{error}");
+    lab.assert_tidy();
+}
+
+#[test]
+fn a_store_that_is_there_is_never_restored_over() {
+    let lab = Lab::with_store();
+    let (kept, _) = lab.back_up();
+    let conn = lab.at_target();
+    add_op(&conn, "1700000000002-0000-00000000000000bb");
+    drop(conn);
+    let before = files_of(&lab.target());
+    assert_eq!(lab.restore(&kept).unwrap_err().code, Code::TargetNotEmpty);
+    let (to, receipt) = (lab.target(), kept.load().unwrap());
+    let becoming = Becoming::Restored { sha256: &receipt.sha256 };
+    let wish = Wish { becoming, replace: true, ..wish(&to) };
+    let error = restore(&kept, &receipt, &wish, &Machine::this(), &|_| ()).unwrap_err();
+    assert_eq!(error.code, Code::TargetHasNewerData);
+    assert_eq!(before, files_of(&lab.target()));
+}
+
+#[test]
+fn a_damaged_backup_is_never_restored() {
+    let lab = Lab::with_store();
+    let (kept, receipt) = lab.back_up();
+    let bytes = fs::read(&kept.file).unwrap();
+    for n in 0..120 {
+        let at = (n * bytes.len() / 120) as u64;
+        let file = fs::OpenOptions::new().write(true).open(&kept.file).unwrap();
+        file.write_all_at(&[bytes[at as usize] ^ (1 << (n % 8))], at).unwrap();
+        let error = verify(&kept, &receipt).unwrap_err();
+        assert_eq!(error.code, Code::ChecksumMismatch, "byte {at}: {error}");
+        match lab.restore(&kept) {
+            Err(error) => assert_eq!(error.exit_code(), 4, "byte {at}: {error}"),
+            // A bit of the frame that changes nothing of what it holds.
+            Ok(_) => {
+                assert_eq!(dump(&lab.source()), dump(&lab.target()), "byte {at}");
+                fs::remove_dir_all(lab.dir.path().join("server")).unwrap();
+            }
+        }
+        lab.assert_no_target();
+        file.write_all_at(&[bytes[at as usize]], at).unwrap();
+    }
+    for bytes in [0, 1, bytes.len() - 1] {
+        let file = fs::OpenOptions::new().write(true).open(&kept.file).unwrap();
+        file.set_len(bytes as u64).unwrap();
+        assert_eq!(lab.restore(&kept).unwrap_err().exit_code(), 4);
+        lab.assert_no_target();
+    }
+}
+
+#[test]
+fn the_newest_come_first_and_so_many_are_kept() {
+    let lab = Lab::with_store();
+    let made: Vec<Backup> = (0..4).map(|_| lab.back_up().0).collect();
+    let other = lab.shelf().join("hub-20200101T000000.000Z.db.zst");
+    fs::write(&other, "another store's").unwrap();
+    fs::write(lab.shelf().join("notes.txt"), "a person's").unwrap();
+    assert_eq!(newest(&lab.shelf(), None).unwrap(), made[3]);
+    let gone = prune(&lab.shelf(), "device", 2).unwrap();
+    assert_eq!(gone, [made[1].file.clone(), made[0].file.clone()]);
+    let left = list(&lab.shelf(), Some("device")).unwrap();
+    assert_eq!(left, [made[3].clone(), made[2].clone()]);
+    assert!(other.exists() && lab.shelf().join("notes.txt").exists());
+    assert!(!made[0].receipt().exists() && made[2].receipt().exists());
+}
+
+/// A backup that was killed between its receipt and its name.
+#[test]
+fn a_receipt_of_nothing_goes_with_the_next() {
+    let lab = Lab::with_store();
+    let (kept, _) = lab.back_up();
+    fs::remove_file(&kept.file).unwrap();
+    fs::write(lab.shelf().join(".device.new-0123abcd.zst"), "half").unwrap();
+    let (next, _) = lab.back_up();
+    prune(&lab.shelf(), "device", 9).unwrap();
+    let left = files_below(&lab.shelf());
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(!kept.receipt().exists() && next.receipt().exists());
+}
+
+#[test]
+fn a_store_is_verified_by_its_receipt_or_by_another() {
+    let lab = Lab::with_store();
+    let receipt = lab.seed().unwrap();
+    let machine = Machine::this();
+    let verdict = |receipt: &Receipt| {
+        against_receipt(&lab.target(), receipt, &machine, &|_| ()).unwrap().verdict
+    };
+    assert_eq!(verdict(&receipt), Verdict::Equal);
+    let against =
+        || against_store(&lab.source(), &lab.target(), &machine, &|_| ()).unwrap().verdict;
+    assert_eq!(against(), Verdict::Equal);
+    let conn = Connection::open(lab.target()).unwrap();
+    conn.execute("UPDATE nodes SET body = 'another' WHERE id = 77", []).unwrap();
+    drop(conn);
+    let by_receipt = verdict(&receipt);
+    assert!(matches!(&by_receipt, Verdict::Differs(how) if how.contains("table nodes")));
+    let by_row = against();
+    assert!(matches!(&by_row, Verdict::Differs(how) if how.contains("row 77")), "{by_row:?}");
+    assert!(files_below(lab.dir.path()).iter().all(|path| !path.contains(".spool-")));
+}
