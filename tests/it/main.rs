@@ -11,6 +11,7 @@
 
 mod answers;
 mod catalogue;
+mod copies;
 mod disasters;
 mod identity;
 mod kill_points;
@@ -18,8 +19,10 @@ mod rendered_blueprint;
 mod rendered_files;
 mod rendered_site;
 mod sandbox;
+
 mod seeding;
 mod services;
+mod ssh;
 mod transcripts;
 mod under_systemd;
 mod units;

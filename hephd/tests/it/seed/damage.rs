@@ -37,7 +37,7 @@ fn refused_or_equal(lab: &Lab, what: &str) -> bool {
 
 #[test]
 fn case_22_one_wrong_byte_is_refused_or_harmless() {
-    const FLIPS: usize = 60;
+    const FLIPS: usize = 500;
     let whole = Lab::new();
     small_store(&whole.source());
     let bytes = fs::read(whole.source()).unwrap();
@@ -58,7 +58,7 @@ fn case_22_one_wrong_byte_is_refused_or_harmless() {
 fn case_23_a_truncated_file_is_refused() {
     let whole = Lab::with_store();
     let bytes = fs::read(whole.source()).unwrap();
-    for pages in (1..bytes.len() / 4096).step_by(12) {
+    for pages in 1..bytes.len() / 4096 {
         let lab = Lab::new();
         fs::write(lab.source(), &bytes[..pages * 4096]).unwrap();
         assert!(!refused_or_equal(&lab, &format!("{pages} pages")));
