@@ -1,0 +1,22 @@
+//! Chance that comes again with its seed.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use hephd::clock::Entropy;
+
+pub struct Dice(Entropy);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(Entropy::Seeded(Arc::new(AtomicU64::new(seed))))
+    }
+
+    /// A number below `n`.
+    pub fn below(&self, n: usize) -> usize {
+        usize::try_from(u64::from_le_bytes(self.0.bytes()) % n as u64).unwrap()
+    }
+
+    pub fn shuffle<T>(&self, things: &mut [T]) {
+        (1..things.len()).rev().for_each(|n| things.swap(n, self.below(n + 1)));
+    }
+}

@@ -1,0 +1,87 @@
+//! `heph-ops seed`, as the sweeps see it. The device's daemon was killed, so
+//! that some of its rows are only in the log.
+
+use std::path::{Path, PathBuf};
+
+use hephd::store::{file::beside, seed::receipt_path};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{Place, Sandbox, Stand, Subject};
+use crate::sandbox::{add_task, wait_for};
+
+pub const SEED: Subject = Subject {
+    prepare,
+    words,
+    source: "device/heph.db",
+    target: "hub",
+    look,
+    again: |stand| match stand {
+        Stand::Old => &["seeded"],
+        Stand::New => &["already_seeded"],
+    },
+};
+
+/// Every row but those of `meta`, in the words of another SQLite.
+const ROWS: &str = "rows.sql";
+
+fn prepare(sandbox: &Sandbox, stock: &Path) {
+    let mut device = sandbox.device();
+    let add = |device: &mut _, n| add_task(device, &format!("task {n}"));
+    (0..60).for_each(|n| drop(add(&mut device, n)));
+    let pid = sandbox.ops(&["status", "--json"]).json()["data"]["services"][0]["pid"].as_i64();
+    let pid = Pid::from_raw(i32::try_from(pid.unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_for("the daemon to be gone", || rustix::process::test_kill_process(pid).is_err());
+
+    let db = stock.join(SEED.source);
+    std::fs::create_dir_all(db.parent().unwrap()).unwrap();
+    for suffix in ["", "-wal"] {
+        std::fs::copy(beside(&sandbox.device_db(), suffix), beside(&db, suffix)).unwrap();
+    }
+    let read = sandbox.device_db(); // Reading it may leave something beside it.
+    std::fs::write(stock.join(ROWS), rows(sandbox, &read).unwrap()).unwrap();
+}
+
+fn target(place: &Path) -> PathBuf {
+    place.join(SEED.target).join("heph.db")
+}
+
+fn words(place: &Path) -> Vec<String> {
+    let (from, to) = (place.join(SEED.source), target(place));
+    let words = ["seed", "--from", from.to_str().unwrap(), "--to", to.to_str().unwrap(), "--json"];
+    words.map(str::to_owned).to_vec()
+}
+
+fn look(place: &Place<'_>) -> Result<Stand, String> {
+    let to = target(&place.path());
+    if to.symlink_metadata().is_err() {
+        return Ok(Stand::Old);
+    }
+    let store = to.display().to_string();
+    let checked = place.sandbox.hephd(&["--check-store", &store]);
+    if checked.code != 0 {
+        return Err(format!("--check-store: {}{}", checked.out, checked.err));
+    }
+    let wanted = std::fs::read_to_string(place.path().join(ROWS)).unwrap();
+    if rows(&place.sandbox, &to)? != wanted {
+        return Err("its rows are not the source's".to_owned());
+    }
+    // A whole store always has one.
+    let receipt = std::fs::read(receipt_path(&to)).map_err(|error| format!("receipt: {error}"))?;
+    serde_json::from_slice::<Value>(&receipt).map_err(|error| format!("receipt: {error}"))?;
+    Ok(Stand::New)
+}
+
+/// Asks the `sqlite3` program, which knows nothing of ours.
+fn rows(sandbox: &Sandbox, db: &Path) -> Result<String, String> {
+    let mut sqlite3 = sandbox.command("sqlite3");
+    sqlite3.arg("-readonly").arg(db).args(["PRAGMA integrity_check", ".dump"]);
+    let output = sqlite3.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !said.starts_with("ok\n") {
+        return Err(format!("sqlite3: {said}{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let rows = said.lines().filter(|line| !line.starts_with("INSERT INTO meta"));
+    Ok(rows.collect::<Vec<_>>().join("\n"))
+}
