@@ -11,9 +11,13 @@ impl Dice {
         Self(Entropy::Seeded(Arc::new(AtomicU64::new(seed))))
     }
 
+    pub fn roll(&self) -> u64 {
+        u64::from_le_bytes(self.0.bytes())
+    }
+
     /// A number below `n`.
     pub fn below(&self, n: usize) -> usize {
-        usize::try_from(u64::from_le_bytes(self.0.bytes()) % n as u64).unwrap()
+        usize::try_from(self.roll() % n as u64).unwrap()
     }
 
     pub fn shuffle<T>(&self, things: &mut [T]) {

@@ -30,7 +30,7 @@ pub fn sweep(subject: &'static Subject) {
         Dice::new(seed).shuffle(&mut points);
         points.truncate(usize::try_from(full(300, u64::MAX)).unwrap());
         eprintln!("{} points of {}: HEPH_SEED={seed}", points.len(), all.len());
-        stock.try_each(&points, name, fail);
+        stock.try_each(&points, name, |_| fail);
     });
 }
 
@@ -39,7 +39,7 @@ pub fn sweep_syncs(subject: &'static Subject) {
     let stock = Stock::of(subject);
     let points = points(&calls(&stock.place()), Call::syncs);
     assert!(!points.is_empty(), "nothing is synced");
-    stock.try_each(&points, name, fail);
+    stock.try_each(&points, name, |_| fail);
 }
 
 fn name(point: &Point) -> String {

@@ -14,7 +14,7 @@ pub fn sweep(subject: &'static Subject) {
     points.retain(Call::changes_something);
     assert!(points.len() >= 100, "only {} points", points.len());
     eprintln!("{} points", points.len());
-    stock.try_each(&points, |point| format!("killed at {}", point.text), kill);
+    stock.try_each(&points, |point| format!("killed at {}", point.text), |_| kill);
 }
 
 fn kill(place: &Place<'_>, point: &Call) -> Result<(), String> {

@@ -12,9 +12,12 @@
 #[path = "../../../hephd/tests/it/asked.rs"]
 mod asked;
 mod dice;
+mod disk;
 mod errors;
 mod kills;
 mod place;
+mod power;
+mod record;
 mod seed;
 mod strace;
 
@@ -61,4 +64,9 @@ fn case_16_a_seed_that_meets_an_error_succeeds_or_is_refused_and_nothing_half_ex
 #[test]
 fn case_17_a_seed_whose_data_may_not_be_on_the_disk_is_refused() {
     errors::sweep_syncs(&seed::SEED);
+}
+
+#[test]
+fn case_42_a_power_cut_leaves_nothing_or_all_of_a_seed_and_the_next_one_succeeds() {
+    power::sweep(&seed::SEED);
 }

@@ -44,17 +44,18 @@ impl Stock {
     }
 
     /// Tries every point, each from the beginning, and fails with what went
-    /// wrong at any of them.
+    /// wrong at any of them. `begin` makes what tries them in one place.
     #[track_caller]
-    pub fn try_each<P: Sync>(
+    pub fn try_each<P: Sync, A: Fn(&Place<'_>, &P) -> Result<(), String>>(
         &self,
         points: &[P],
         name: impl Fn(&P) -> String + Sync,
-        attempt: impl Fn(&Place<'_>, &P) -> Result<(), String> + Sync,
+        begin: impl Fn(&Place<'_>) -> A + Sync,
     ) {
         let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             let place = self.place();
+            let attempt = begin(&place);
             while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                 place.lay();
                 if let Err(what) = attempt(&place, point) {
@@ -78,6 +79,10 @@ pub struct Place<'a> {
 impl Place<'_> {
     pub fn path(&self) -> PathBuf {
         self.sandbox.path("place")
+    }
+
+    pub fn target(&self) -> PathBuf {
+        self.path().join(self.stock.subject.target)
     }
 
     /// Everything is as it was before the first run.
