@@ -15,6 +15,7 @@ mod dice;
 mod disk;
 mod errors;
 mod kills;
+mod limits;
 mod place;
 mod power;
 mod record;
@@ -62,8 +63,29 @@ fn case_16_a_seed_that_meets_an_error_succeeds_or_is_refused_and_nothing_half_ex
 }
 
 #[test]
+fn case_16_a_seed_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room() {
+    if limits::inside(
+        "case_16_a_seed_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room",
+    ) {
+        limits::disk_fills_up(&seed::SEED);
+    }
+}
+
+#[test]
 fn case_17_a_seed_whose_data_may_not_be_on_the_disk_is_refused() {
     errors::sweep_syncs(&seed::SEED);
+}
+
+#[test]
+fn case_18_a_seed_that_may_not_write_so_much_is_refused() {
+    limits::files_stay_short(&seed::SEED);
+}
+
+#[test]
+fn case_21_a_seed_to_where_nothing_can_be_written_is_refused() {
+    if limits::inside("case_21_a_seed_to_where_nothing_can_be_written_is_refused") {
+        limits::target_is_read_only(&seed::SEED);
+    }
 }
 
 #[test]

@@ -101,18 +101,28 @@ impl Place<'_> {
         self.sandbox.command(program("heph-ops")).args(self.words()).output().unwrap().into()
     }
 
-    /// Runs the command under another program.
+    /// The command under another program, at the end of that one's words.
     pub fn run_under(&self, mut other: Command) -> Output {
         other.arg(program("heph-ops")).args(self.words()).output().unwrap()
     }
 
-    /// Runs the command under strace; its trace is the second.
-    pub fn run_traced(&self, options: &[&str]) -> (Output, String) {
-        let trace = self.sandbox.path("trace");
+    /// The command under strace.
+    pub fn traced(&self, options: &[&str]) -> Command {
+        let _ = std::fs::remove_file(self.sandbox.path("trace"));
         let mut strace = self.sandbox.command("strace");
-        strace.args(["-f", "-qq", "-o"]).arg(&trace).args(options);
-        let output = self.run_under(strace);
-        (output, std::fs::read_to_string(trace).unwrap())
+        strace.args(["-f", "-qq", "-o"]).arg(self.sandbox.path("trace")).args(options);
+        strace.arg(program("heph-ops")).args(self.words());
+        strace
+    }
+
+    /// What strace has seen so far.
+    pub fn trace(&self) -> String {
+        std::fs::read_to_string(self.sandbox.path("trace")).unwrap_or_default()
+    }
+
+    pub fn run_traced(&self, options: &[&str]) -> (Output, String) {
+        let output = self.traced(options).output().unwrap();
+        (output, self.trace())
     }
 
     /// Which of the two stands there now; the source is as it was.
