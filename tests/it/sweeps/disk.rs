@@ -15,16 +15,14 @@ use super::{dice::Dice, record::Op};
 const SECTOR: usize = 512;
 
 /// Folders and files, each once, whatever its names. The first is the root.
-#[derive(Clone)]
 pub struct Disk(Vec<Thing>);
 
-#[derive(Clone)]
 enum Thing {
     File(Content),
     Folder(Names),
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Content {
     synced: Vec<u8>,
     since: Vec<Change>,
@@ -36,13 +34,12 @@ enum Change {
     SetLength(usize),
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Names {
     synced: BTreeMap<OsString, usize>,
     since: Vec<Edit>,
 }
 
-#[derive(Clone)]
 enum Edit {
     Name(OsString, usize),
     Rename(OsString, OsString),

@@ -131,7 +131,8 @@ fn run_stopped(place: &Place<'_>, point: &Call, meanwhile: impl FnOnce()) -> End
 fn refused(place: &Place<'_>, ended: &Ended, because: &str) -> Result<Stand, String> {
     let answer: Value = serde_json::from_str(&ended.out).unwrap_or_default();
     let stand = place.look()?;
-    if ended.code != 4 || answer["error"]["code"] != because || stand != Stand::Old {
+    let is_refusal = matches!(ended.code, 1 | 4) && answer["error"]["code"] == because;
+    if !is_refusal || stand != Stand::Old {
         return Err(format!("exit {}, {stand:?}: {}{}", ended.code, ended.out, ended.err));
     }
     place.check_staging().map(|()| stand)

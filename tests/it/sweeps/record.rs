@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Place;
+use super::{Place, strace::CHANGES};
+use crate::sandbox::Ended;
 
 /// One change. Paths begin at the place.
 #[derive(Debug, Clone)]
@@ -26,17 +27,13 @@ pub enum Op {
     Answer,
 }
 
-const CALLS: &str = "--trace=?open,openat,?creat,write,pwrite64,writev,?pwritev,ftruncate,fallocate,\
-    fsync,fdatasync,?rename,renameat,renameat2,?link,linkat,?symlink,symlinkat,?unlink,unlinkat,\
-    ?mkdir,mkdirat,?rmdir,sendfile,copy_file_range";
-
 /// Runs the command, all of its data shown and all text as numbers, so that
 /// no comma or bracket in it is taken for strace's own.
 #[track_caller]
 pub fn record(place: &Place<'_>) -> Vec<Op> {
-    let options = ["-y", "-xx", "-s", "16777216", "-e", "signal=none", CALLS];
+    let options = ["-y", "-xx", "-s", "16777216", "-e", "signal=none", "-e", CHANGES];
     let (output, trace) = place.run_traced(&options);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ended::from(output).expect(0);
     let mut recorder =
         Recorder { place: place.path(), target: place.target(), at: BTreeMap::new() };
     whole_lines(&trace).iter().flat_map(|line| recorder.ops(line)).collect()
@@ -99,6 +96,7 @@ impl Recorder {
             "rename" | "renameat" | "renameat2" => vec![Op::Rename(path(0), path(1))],
             "link" | "linkat" => vec![Op::Link(path(0), path(1))],
             "unlink" | "unlinkat" | "rmdir" => vec![Op::Remove(path(0))],
+            "fchmod" | "fchown" => Vec::new(),
             other => panic!("what {other} does is not known here"),
         }
     }
