@@ -27,7 +27,7 @@ use hephd::{
 
 use rustix::fs::{FlockOperation, flock};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
@@ -73,6 +73,8 @@ impl Host {
             let value = usize::try_from(number).unwrap_or_default();
             flag::register_usize(number, Arc::clone(&signal), value).map_err(Error::internal)?;
         }
+        // A file that may not grow is an error like any other, and no end.
+        flag::register(SIGXFSZ, Arc::default()).map_err(Error::internal)?;
         Ok(Self { home: paths::home()?, uid, machine: Machine::this(), runtime_dir, signal })
     }
 

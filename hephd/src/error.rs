@@ -264,7 +264,9 @@ pub fn file<'a>(
     move |error| {
         let message = format!("cannot {verb} {}: {error}", path.display());
         match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => {
                 Error::new(Code::NoSpace, message, "free some space there, then run it again")
             }
             _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Error::new(

@@ -18,7 +18,6 @@ mod rendered_blueprint;
 mod rendered_files;
 mod rendered_site;
 mod sandbox;
-
 mod seeding;
 mod services;
 mod ssh;

@@ -67,11 +67,11 @@ impl<'a> Fresh<'a> {
 /// Takes out of `meta` what belongs to the source alone and puts in what is
 /// the copy's own.
 pub(super) fn make_own(taken: &mut Taken, fresh: &Fresh<'_>) -> Result<()> {
-    let (rows, from) = (fresh.rows()?, &taken.from);
+    let (rows, from, staging) = (fresh.rows()?, &taken.from, &taken.staging);
     let changed = change_meta(&mut taken.copy, fresh.becoming, &rows);
     changed.map_err(|error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => reading(from)(error),
-        _ if is_our_failure(&error) => copying(from)(error),
+        _ if is_our_failure(&error) => copying(staging)(error),
         _ => stranger(from, &format!("its table meta cannot be changed: {error}")),
     })
 }

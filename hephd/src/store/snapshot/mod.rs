@@ -47,7 +47,7 @@ pub(super) use self::{
     source::{Reader, needs_recovery, reading, stranger},
 };
 use crate::{
-    error::{Result, file},
+    error::{Error, Result, file},
     report::Warning,
     store::{
         file::{Nursery, Spool, StoreLock, beside, check_space},
@@ -99,7 +99,7 @@ pub(super) struct Taken {
     pub(super) judged: Judged,
     pub(super) copy: Connection,
     pub(super) warnings: Vec<Warning>,
-    staging: PathBuf,
+    pub(super) staging: PathBuf,
     original: Original,
     /// The digests of the source's `meta`.
     meta: BTreeMap<String, Vec<String>>,
@@ -172,11 +172,9 @@ impl Taken {
     pub(super) fn close(self) -> Result<()> {
         let staging = self.staging;
         self.copy.close().map_err(|(_, error)| copying(&staging)(error))?;
-        if beside(&staging, "-wal").exists() {
-            return Err(crate::error::Error::internal(format!(
-                "{} is not all in one file",
-                staging.display()
-            )));
+        // An empty one that could not be removed holds nothing.
+        if beside(&staging, "-wal").metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(Error::internal(format!("{} is not all in one file", staging.display())));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Error as Sqlite, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, Error as Sqlite, ErrorCode, OpenFlags, config::DbConfig, ffi};
 
 use super::rescue::PrivateCopy;
 use crate::{
@@ -118,9 +118,13 @@ pub(super) fn calm(conn: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Whether SQLite could read this store only by writing to it.
+/// Whether SQLite could read this store only by writing to it, or beside it:
+/// where the disk is full there is no room for the index of the log.
 pub(in crate::store) fn needs_recovery(error: &Sqlite) -> bool {
+    const NO_INDEX: [i32; 3] =
+        [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP];
     matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen))
+        || error.sqlite_error().is_some_and(|failure| NO_INDEX.contains(&failure.extended_code))
 }
 
 /// Names the store in what SQLite says while it is read.
