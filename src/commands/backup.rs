@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hephd::{
     error::{Error, Result},
-    report::{Report, Style},
+    report::{Report, Style, Warning},
     store::{
         backup::{self, Backup, Task},
         file,
@@ -59,8 +59,14 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     bars.clear();
     let (made, receipt) = made?;
     let keep = args.keep.map_or(usize::MAX, |keep| usize::try_from(keep).unwrap_or(usize::MAX));
-    let gone = backup::prune(file::folder(&made.file), &store.name, keep)?;
-    Ok(describe(&made, &receipt, &gone))
+    let (gone, left) = match backup::prune(file::folder(&made.file), &store.name, keep) {
+        Ok(gone) => (gone, None),
+        // The backup stands all the same.
+        Err(error) => (Vec::new(), Some(Warning::new("not_removed", error.message))),
+    };
+    let mut report = describe(&made, &receipt, &gone);
+    report.warnings.extend(left);
+    Ok(report)
 }
 
 fn check_name(Named { name, .. }: &Named) -> Result<()> {

@@ -62,7 +62,7 @@ fn a_hub_that_is_lost_comes_back_from_its_backup_and_its_devices() {
     let node: Value = hub.call("node.get", &serde_json::json!({ "id": later })).unwrap();
     assert_eq!(node["fields"]["title"], "after the backup", "{node}");
     // It goes on living, and still has all that it was restored with.
-    let verified = sandbox.ops(&["verify", &words[4], "--json"]).expect(0).json();
+    let verified = sandbox.ops(&["verify", words[4], "--json"]).expect(0).json();
     assert_eq!(verified["data"]["verdict"], "grown", "{verified}");
 }
 

@@ -79,7 +79,7 @@ fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
     }
     let (from, to) = (sandbox.device_db(), sandbox.path("hub/heph.db"));
     assert!(from.metadata().unwrap().len() > 50_000_000);
-    an_interrupted_seed_leaves_nothing(&sandbox, &from, &to);
+    case_41_an_interrupted_seed_leaves_nothing(&sandbox, &from, &to);
 
     let stop = AtomicBool::new(false);
     let mut writer = sandbox.connect(".local/share/heph/hephd.sock");
@@ -111,20 +111,71 @@ fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
     }
 }
 
-fn an_interrupted_seed_leaves_nothing(sandbox: &Sandbox, from: &Path, to: &Path) {
-    let mut command = sandbox.command(program("heph-ops"));
-    command.arg("seed").arg("--from").arg(from).arg("--to").arg(to).arg("--json");
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let left = || std::fs::read_dir(to.parent().unwrap()).into_iter().flatten().count();
-    wait_for("the copy to begin", || left() > 0);
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut out = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(143), "{out}");
-    let document: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(document["error"]["code"], "terminated");
-    assert_eq!(left(), 0);
+fn case_41_an_interrupted_seed_leaves_nothing(sandbox: &Sandbox, from: &Path, to: &Path) {
+    use rustix::process::Signal;
+    for (signal, code, told) in
+        [(Signal::TERM, 143, "terminated"), (Signal::INT, 130, "interrupted")]
+    {
+        let mut command = sandbox.command(program("heph-ops"));
+        command.arg("seed").arg("--from").arg(from).arg("--to").arg(to).arg("--json");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let left = || std::fs::read_dir(to.parent().unwrap()).into_iter().flatten().count();
+        wait_for("the copy to begin", || left() > 0);
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let mut out = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{out}");
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["error"]["code"], told);
+        assert_eq!(left(), 0);
+    }
+}
+
+/// The most that a program ever had in memory, in kB.
+fn peak(mut child: std::process::Child) -> u64 {
+    let path = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+        most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap());
+        std::thread::yield_now();
+    }
+    assert!(child.wait().unwrap().success());
+    most
+}
+
+/// Sixty megabytes and one: what is needed is the same.
+#[test]
+fn case_37_memory_does_not_grow_with_the_store() {
+    let sandbox = Sandbox::new();
+    let mut peaks = Vec::new();
+    for pages in [1_000_u32, 60_000] {
+        let from = sandbox.path(&format!("{pages}.db"));
+        let sql = format!(
+            "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
+             INSERT INTO meta VALUES ('owner_id', 'me'), ('origin', '00000000000000aa');
+             CREATE TABLE notes (body); WITH RECURSIVE n(i) AS
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {pages})
+             INSERT INTO notes SELECT randomblob(1000) FROM n;"
+        );
+        let made = Command::new("sqlite3").arg(&from).arg(sql).output().unwrap();
+        assert!(made.status.success());
+        let (from, to) = (from.display().to_string(), sandbox.path("hub").join(pages.to_string()));
+        let to = to.display().to_string();
+        let backups = sandbox.path("backups").display().to_string();
+        let seed = ["seed", "--from", &from, "--to", &to, "-q"];
+        let back_up = ["backup", "--db", &from, "--to", &backups, "-q"];
+        let of = |words: &[&str]| {
+            peak(sandbox.command(program("heph-ops")).args(words).spawn().unwrap())
+        };
+        peaks.push([of(&seed), of(&back_up)]);
+    }
+    let [small, large] = [peaks[0], peaks[1]];
+    for (small, large) in small.into_iter().zip(large) {
+        assert!(large <= 48_000 && large < small + 20_000, "{small} kB, then {large} kB");
+    }
 }
 
 #[test]

@@ -148,9 +148,10 @@ impl Packed {
     }
 
     fn publish(&self, to: &Path) -> Result<()> {
-        rename_to_nothing(&self.path, to)
-            .and_then(|()| sync_to_medium(&File::open(folder(to))?))
-            .map_err(file(to, "write"))
+        rename_to_nothing(&self.path, to).map_err(file(to, "write"))?;
+        let synced = File::open(folder(to)).and_then(|around| sync_to_medium(&around));
+        // One whose name may not last is none, and must not be counted on.
+        synced.inspect_err(|_| drop(std::fs::remove_file(to))).map_err(file(to, "write"))
     }
 }
 

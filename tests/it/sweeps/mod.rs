@@ -11,6 +11,7 @@
 
 #[path = "../../../hephd/tests/it/asked.rs"]
 mod asked;
+mod backup;
 mod dice;
 mod disk;
 mod errors;
@@ -91,4 +92,34 @@ fn case_21_a_seed_to_where_nothing_can_be_written_is_refused() {
 #[test]
 fn case_42_a_power_cut_leaves_nothing_or_all_of_a_seed_and_the_next_one_succeeds() {
     power::sweep(&seed::SEED);
+}
+
+#[test]
+fn a_backup_that_is_killed_leaves_nothing_or_all_and_the_next_one_succeeds() {
+    kills::sweep(&backup::BACKUP);
+}
+
+#[test]
+fn a_backup_that_meets_an_error_succeeds_or_is_refused_and_nothing_half_exists() {
+    errors::sweep(&backup::BACKUP);
+}
+
+#[test]
+fn a_power_cut_leaves_nothing_or_all_of_a_backup_and_the_next_one_succeeds() {
+    power::sweep(&backup::BACKUP);
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_nothing_or_all_and_the_next_one_succeeds() {
+    kills::sweep(&backup::RESTORE);
+}
+
+#[test]
+fn a_restore_that_meets_an_error_succeeds_or_is_refused_and_nothing_half_exists() {
+    errors::sweep(&backup::RESTORE);
+}
+
+#[test]
+fn a_power_cut_leaves_nothing_or_all_of_a_restore_and_the_next_one_succeeds() {
+    power::sweep(&backup::RESTORE);
 }

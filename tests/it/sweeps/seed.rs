@@ -3,7 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hephd::store::{file::beside, seed::receipt_path};
+use hephd::store::{
+    file::beside,
+    seed::{Kind, receipt_path},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -25,7 +28,7 @@ pub const SEED: Subject = Subject {
 /// Every row but those of `meta`, in the words of another SQLite.
 const ROWS: &str = "rows.sql";
 
-fn prepare(sandbox: &Sandbox, stock: &Path) {
+pub fn prepare(sandbox: &Sandbox, stock: &Path) {
     let mut device = sandbox.device();
     let add = |device: &mut _, n| add_task(device, &format!("task {n}"));
     (0..60).for_each(|n| drop(add(&mut device, n)));
@@ -43,7 +46,7 @@ fn prepare(sandbox: &Sandbox, stock: &Path) {
     std::fs::write(stock.join(ROWS), rows(sandbox, &read).unwrap()).unwrap();
 }
 
-fn target(place: &Path) -> PathBuf {
+pub fn target(place: &Path) -> PathBuf {
     place.join(SEED.target).join("heph.db")
 }
 
@@ -54,6 +57,11 @@ fn words(place: &Path) -> Vec<String> {
 }
 
 fn look(place: &Place<'_>) -> Result<Stand, String> {
+    look_for(place, Kind::Seed)
+}
+
+/// Whether a whole store stands there, and its receipt.
+pub fn look_for(place: &Place<'_>, kind: Kind) -> Result<Stand, String> {
     let to = target(&place.path());
     if to.symlink_metadata().is_err() {
         return Ok(Stand::Old);
@@ -68,7 +76,8 @@ fn look(place: &Place<'_>) -> Result<Stand, String> {
         return Err("its rows are not the source's".to_owned());
     }
     // A whole store always has one.
-    let receipt = std::fs::read(receipt_path(&to)).map_err(|error| format!("receipt: {error}"))?;
+    let receipt =
+        std::fs::read(receipt_path(&to, kind)).map_err(|error| format!("receipt: {error}"))?;
     serde_json::from_slice::<Value>(&receipt).map_err(|error| format!("receipt: {error}"))?;
     Ok(Stand::New)
 }
