@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     identity::{Provider, approve},
-    sandbox::{Sandbox, free_port, program},
+    sandbox::{Sandbox, add_task, free_port, program},
 };
 
 /// A line that is typed, and what is shown then.
@@ -106,15 +106,20 @@ fn the_way_to_a_login_is_as_the_page_shows_it() {
             ("~", sandbox.home().display().to_string()),
         ],
     };
-    let steps = steps("docs/how-to/log-in.md");
-    assert!(steps.len() >= 8);
+    type_all(&sandbox, "docs/how-to/log-in.md", &names);
+}
+
+/// Types all of a page's transcripts, and holds what comes against it.
+fn type_all(sandbox: &Sandbox, page: &str, names: &Names) {
+    let steps = steps(page);
+    assert!(steps.len() >= 7);
     for Step { typed: line, shown } in steps {
         let mut real = names.real(&line);
         if line.contains("--role hub") {
             // The page's port is the usual one, which this machine may use.
             real.push_str(&names.real(" --http-addr 127.0.0.1:8787"));
         }
-        let seen: Vec<String> = typed(&sandbox, &real).iter().map(|l| names.shown(l)).collect();
+        let seen: Vec<String> = typed(sandbox, &real).iter().map(|l| names.shown(l)).collect();
         assert!(
             all_fit(&seen, &shown),
             "$ {line}\nthe page shows:\n{}\nthis came:\n{}",
@@ -122,6 +127,18 @@ fn the_way_to_a_login_is_as_the_page_shows_it() {
             seen.join("\n")
         );
     }
+}
+
+#[test]
+fn the_way_from_a_backup_back_is_as_the_page_shows_it() {
+    let sandbox = Sandbox::new();
+    let db = sandbox.device_db().display().to_string();
+    sandbox.ops(&["seed", "--owner-id", "me", "--to", &db]).expect(0);
+    let address = format!("127.0.0.1:{}", free_port());
+    sandbox.install(&["--role", "hub", "--db", &db, "--http-addr", &address]).expect(0);
+    add_task(&mut sandbox.connect(".local/share/heph/hephd.sock"), "kept");
+    let names = Names { pairs: vec![("~", sandbox.home().display().to_string())] };
+    type_all(&sandbox, "docs/how-to/back-up.md", &names);
 }
 
 #[test]

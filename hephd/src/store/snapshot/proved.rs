@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, fs::File, path::Path, thread};
 
-use rusqlite::{Connection, Error as Sqlite};
+use rusqlite::{Connection, Error as Sqlite, InterruptHandle, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{
     Listener, Progress,
     copy::{copying, is_our_failure},
-    source::reading,
+    source::{calm, reading},
 };
 use crate::{
     error::{Code, Error, Result, file},
@@ -29,9 +29,10 @@ pub(in crate::store) struct Proved {
 /// The keys of `meta`, and the digests of their values.
 type Meta = BTreeMap<String, Vec<String>>;
 
-/// Reads source and copy, both at the same time, or takes what was `told` of
-/// the source; and asks SQLite whether the copy is sound. A damaged copy stops
-/// the reading of the source: a damaged tree may lead a reader about for ever.
+/// Reads source and copy, or takes what was `told` of the source, while SQLite
+/// looks whether the copy is sound: that takes as long as all the rest. A
+/// damaged copy stops the reading: a damaged tree may lead a reader about for
+/// ever.
 pub(super) fn prove_both(
     source: Original<'_>,
     from: &Path,
@@ -39,20 +40,48 @@ pub(super) fn prove_both(
     staging: &Path,
     progress: Listener<'_>,
 ) -> Result<Proved> {
-    let stop = source.conn().map(Connection::get_interrupt_handle);
-    let (there, here) = thread::scope(|scope| {
-        let here = scope.spawn(|| {
-            let proof = prove_sound(copy, from, staging, progress);
-            if let (Err(_), Some(stop)) = (&proof, &stop) {
-                stop.interrupt();
+    let reader = share(copy, staging).map_err(copying(staging))?;
+    let stop =
+        [source.conn(), Some(&reader)].map(|conn| conn.map(Connection::get_interrupt_handle));
+    let (sound, read) = thread::scope(|scope| {
+        let stop = &stop;
+        let sound = scope.spawn(move || {
+            let sound = look_whether_sound(copy, from, staging);
+            if sound.is_err() {
+                stop.iter().flatten().for_each(InterruptHandle::interrupt);
             }
-            proof
+            sound
         });
-        let there = source.prove().map_err(reading(from));
-        let there = there.and_then(|proof| Ok((proof, file_digest(staging)?)));
-        (there, here.join().unwrap_or_else(|_| Err(Error::internal("the proof broke off"))))
+        let read = read_all(source, from, &reader, staging, progress);
+        (sound.join().unwrap_or_else(|_| Err(Error::internal("the proof broke off"))), read)
     });
-    let (copy, (source, (sha256, bytes))) = (here?, there?);
+    sound?;
+    read
+}
+
+/// A second connection to the copy, which was its maker's alone until now.
+fn share(copy: &Connection, staging: &Path) -> rusqlite::Result<Connection> {
+    copy.execute_batch("PRAGMA locking_mode = NORMAL")?;
+    copy.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(staging, flags)?;
+    calm(&reader)?;
+    reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(reader)
+}
+
+fn read_all(
+    source: Original<'_>,
+    from: &Path,
+    copy: &Connection,
+    staging: &Path,
+    progress: Listener<'_>,
+) -> Result<Proved> {
+    let mut tell =
+        |table: &str, rows| progress(Progress::Proving { table: table.to_owned(), rows });
+    let source = source.prove(&mut tell).map_err(reading(from))?;
+    let copy = prove(copy, &mut tell).map_err(stumbling(from, staging))?;
+    let (sha256, bytes) = file_digest(staging)?;
     Ok(Proved { source, copy, meta_changed: Vec::new(), sha256, bytes })
 }
 
@@ -73,9 +102,9 @@ impl<'a> Original<'a> {
         }
     }
 
-    fn prove(self) -> rusqlite::Result<Proof> {
+    fn prove(self, tell: &mut dyn FnMut(&str, u64)) -> rusqlite::Result<Proof> {
         match self {
-            Self::Open(conn) => prove(conn, &mut |_, _| ()),
+            Self::Open(conn) => prove(conn, tell),
             Self::Told(proof) => Ok(proof.clone()),
         }
     }
@@ -101,23 +130,19 @@ impl Proved {
     }
 }
 
-fn prove_sound(
-    copy: &mut Connection,
-    from: &Path,
-    staging: &Path,
-    progress: Listener<'_>,
-) -> Result<Proof> {
-    // What SQLite stumbles over in the copy came from the source.
-    let stumbles = |error: Sqlite| match is_our_failure(&error) {
+/// What SQLite stumbles over in the copy came from the source.
+fn stumbling<'a>(from: &'a Path, staging: &'a Path) -> impl Fn(Sqlite) -> Error + 'a {
+    move |error| match is_our_failure(&error) {
         true => copying(staging)(error),
         false => reading(from)(error),
-    };
-    if let Some(flaw) = flaws(copy).map_err(stumbles)? {
-        return Err(damaged(from, &flaw));
     }
-    let mut tell =
-        |table: &str, rows| progress(Progress::Proving { table: table.to_owned(), rows });
-    prove(copy, &mut tell).map_err(stumbles)
+}
+
+fn look_whether_sound(copy: &Connection, from: &Path, staging: &Path) -> Result<()> {
+    match flaws(copy).map_err(stumbling(from, staging))? {
+        None => Ok(()),
+        Some(flaw) => Err(damaged(from, &flaw)),
+    }
 }
 
 fn changes(before: &Meta, after: &Meta) -> Vec<String> {
