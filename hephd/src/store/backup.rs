@@ -24,20 +24,18 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
-
 pub use self::shelf::{Backup, list, newest, prune};
 use super::{
     seed::{Becoming, Kind, Receipt, SeededFrom, Wish, seed},
     snapshot::{
-        Listener, Opened, Progress, SOURCE_RUNNING, Source, create_private, file_digest, name_of,
+        Listener, Opened, Progress, SOURCE_RUNNING, Source, create_private, digest_of, file_digest,
+        name_of,
         stream::{Header, Incoming, Trailer},
     },
 };
 use crate::{
     clock::{rfc3339, stamp},
     error::{Code, Error, Result, file},
-    id::hex,
     machine::Machine,
     store::{
         file::{
@@ -174,12 +172,6 @@ fn compress(from: &Path, to: &File, of: u64, progress: Listener<'_>) -> io::Resu
 fn unpacked(path: &Path) -> Result<impl Read + Send> {
     let packed = File::open(path).map_err(file(path, "read"))?;
     zstd::Decoder::new(packed).map_err(file(path, "read"))
-}
-
-fn digest_of(mut from: impl Read) -> io::Result<(String, u64)> {
-    let mut hash = Sha256::new();
-    let bytes = io::copy(&mut from, &mut hash)?;
-    Ok((hex(&hash.finalize()), bytes))
 }
 
 /// Makes a store of a backup: [`Becoming::Restored`], by the steps of

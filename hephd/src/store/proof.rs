@@ -146,11 +146,18 @@ fn side(row: Option<&Row<'_>>, columns: usize) -> Result<Option<(String, String)
 /// # Errors
 /// SQLite's, reading.
 pub fn flaws(conn: &Connection) -> Result<Option<String>> {
+    unsound(conn).and_then(|flaw| flaw.map_or_else(|| orphan(conn), |flaw| Ok(Some(flaw))))
+}
+
+/// What `integrity_check` finds.
+pub(super) fn unsound(conn: &Connection) -> Result<Option<String>> {
     let mut check = conn.prepare("PRAGMA integrity_check(20)")?;
     let found: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
-    if found != ["ok"] {
-        return Ok(Some(found.join("; ")));
-    }
+    Ok((found != ["ok"]).then(|| found.join("; ")))
+}
+
+/// A row whose foreign key leads nowhere.
+pub(super) fn orphan(conn: &Connection) -> Result<Option<String>> {
     let mut check = conn.prepare("PRAGMA foreign_key_check")?;
     let mut orphans = check.query([])?;
     let Some(orphan) = orphans.next()? else { return Ok(None) };

@@ -21,6 +21,7 @@
 
 mod copy;
 mod judge;
+mod original;
 mod proved;
 mod rescue;
 mod source;
@@ -38,12 +39,13 @@ use rusqlite::Connection;
 use self::{
     copy::{copy, open_copy},
     judge::check_file,
+    original::{Original, Reading},
     stream::{Incoming, Sent},
 };
 pub(super) use self::{
     copy::{copying, digests_of_meta, is_our_failure},
     judge::{Judged, judge, meta_values},
-    proved::{Proved, damaged, file_digest},
+    proved::{Proved, damaged, digest_of, file_digest},
     source::{Reader, needs_recovery, reading, stranger},
 };
 use crate::{
@@ -51,7 +53,7 @@ use crate::{
     report::Warning,
     store::{
         file::{Nursery, Spool, StoreLock, beside, check_space},
-        proof::{Proof, prove},
+        proof::prove,
     },
 };
 
@@ -100,17 +102,9 @@ pub(super) struct Taken {
     pub(super) copy: Connection,
     pub(super) warnings: Vec<Warning>,
     pub(super) staging: PathBuf,
-    original: Original,
+    original: Option<Original>,
     /// The digests of the source's `meta`.
     meta: BTreeMap<String, Vec<String>>,
-}
-
-/// What a copy is proved against.
-enum Original {
-    /// The source itself, within its read transaction.
-    Open(Reader),
-    /// What it said of itself.
-    Told(Proof),
 }
 
 impl Taken {
@@ -147,11 +141,11 @@ impl Taken {
             None => prove(&copy, &mut |_, _| ()).map_err(reading(&from))?,
         };
         let meta = digests_of_meta(&copy).map_err(reading(&from))?;
-        let (original, staging) = (Original::Told(proof), staging.to_owned());
+        let (original, staging) = (Some(Original::Told(proof)), staging.to_owned());
         Ok(Self { from, judged, copy, warnings: Vec::new(), staging, original, meta })
     }
 
-    /// Proves the copy as it is now. Keys of `meta` may differ where
+    /// Proves the copy as it is now, once. Keys of `meta` may differ where
     /// `may_differ` says so.
     pub(super) fn prove(
         &mut self,
@@ -159,10 +153,8 @@ impl Taken {
         progress: Listener<'_>,
     ) -> Result<Proved> {
         let (from, staging) = (&self.from, &self.staging);
-        let original = match &self.original {
-            Original::Open(reader) => proved::Original::Open(reader.conn().map_err(reading(from))?),
-            Original::Told(proof) => proved::Original::Told(proof),
-        };
+        let original = self.original.take();
+        let original = original.ok_or_else(|| Error::internal("it is proved already"))?;
         let meta = digests_of_meta(&self.copy).map_err(copying(staging))?;
         let proved = proved::prove_both(original, from, &mut self.copy, staging, progress)?;
         proved.compare(&self.meta, &meta, may_differ, from)
@@ -183,6 +175,8 @@ impl Taken {
 /// A store that stands still and has been looked at.
 pub(super) struct Opened {
     from: PathBuf,
+    /// Goes before the reader.
+    twin: Option<Connection>,
     reader: Reader,
     pub(super) judged: Judged,
     warnings: Vec<Warning>,
@@ -194,17 +188,19 @@ impl Opened {
         let real = real_file(from)?;
         // Before it is opened, which may make a log.
         let log_lost = StoreLock::was_killed(&real) && !beside(&real, "-wal").exists();
-        let reader = Reader::open_source(&real, spare)?;
+        let mut reader = Reader::open_source(&real, spare)?;
+        let twin = reader.twin();
         let judged = judge(reader.conn().map_err(reading(from))?, from)?;
         let warnings = warnings(&reader, &real, log_lost);
-        Ok(Self { from: from.to_owned(), reader, judged, warnings })
+        Ok(Self { from: from.to_owned(), twin, reader, judged, warnings })
     }
 
     /// Opens one that this process works on.
     pub(super) fn live(from: &Path) -> Result<Self> {
-        let reader = Reader::open(from).map_err(reading(from))?;
+        let mut reader = Reader::open(from).map_err(reading(from))?;
+        let twin = reader.twin();
         let judged = judge(reader.conn().map_err(reading(from))?, from)?;
-        Ok(Self { from: from.to_owned(), reader, judged, warnings: Vec::new() })
+        Ok(Self { from: from.to_owned(), twin, reader, judged, warnings: Vec::new() })
     }
 
     /// What is read.
@@ -214,11 +210,16 @@ impl Opened {
 
     /// Copies it into an empty file.
     pub(super) fn copy(self, staging: &Path, progress: Listener<'_>) -> Result<Taken> {
-        let Self { from, reader, judged, warnings } = self;
+        let Self { from, twin, reader, judged, warnings } = self;
+        let twin = twin.map(|twin| Reading::begin(twin, from.clone()));
         let source = reader.conn().map_err(reading(&from))?;
         let copy = copy(source, staging, judged.bytes, progress)?;
         let meta = digests_of_meta(source).map_err(reading(&from))?;
-        let (original, staging) = (Original::Open(reader), staging.to_owned());
+        let read = match twin {
+            Some(twin) => twin.keep(reader),
+            None => Reading::of(reader, from.clone())?,
+        };
+        let (original, staging) = (Some(Original::Read(read)), staging.to_owned());
         Ok(Taken { from, judged, copy, warnings, staging, original, meta })
     }
 

@@ -1,20 +1,21 @@
 //! The proof of a copy: source and copy are read at the same time, in full,
 //! and hold the same but for a few keys of `meta`.
 
-use std::{collections::BTreeMap, fs::File, path::Path, thread};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path, thread};
 
-use rusqlite::{Connection, Error as Sqlite, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, Error as Sqlite, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use super::{
     Listener, Progress,
     copy::{copying, is_our_failure},
+    original::Original,
     source::{calm, reading},
 };
 use crate::{
     error::{Code, Error, Result, file},
     id::hex,
-    store::proof::{Proof, compare, flaws, prove},
+    store::proof::{Proof, compare, orphan, prove, unsound},
 };
 
 /// What both sides hold, and what is known of the copy's file.
@@ -26,37 +27,48 @@ pub(in crate::store) struct Proved {
     pub(in crate::store) bytes: u64,
 }
 
+/// How many bytes are read at a time.
+const PIECE: usize = 256 << 10;
+
 /// The keys of `meta`, and the digests of their values.
 type Meta = BTreeMap<String, Vec<String>>;
 
-/// Reads source and copy, or takes what was `told` of the source, while SQLite
-/// looks whether the copy is sound: that takes as long as all the rest. A
-/// damaged copy stops the reading: a damaged tree may lead a reader about for
-/// ever.
+/// Reads the copy, while SQLite looks whether it is sound: that takes as long as
+/// all the rest. One that is not stops the reading, of the source as well: a
+/// damaged tree may lead a reader about for ever.
 pub(super) fn prove_both(
-    source: Original<'_>,
+    source: Original,
     from: &Path,
     copy: &mut Connection,
     staging: &Path,
     progress: Listener<'_>,
 ) -> Result<Proved> {
     let reader = share(copy, staging).map_err(copying(staging))?;
-    let stop =
-        [source.conn(), Some(&reader)].map(|conn| conn.map(Connection::get_interrupt_handle));
-    let (sound, read) = thread::scope(|scope| {
-        let stop = &stop;
+    let stop = reader.get_interrupt_handle();
+    let (sound, written, read) = thread::scope(|scope| {
+        let written = scope.spawn(|| write_back(staging));
         let sound = scope.spawn(move || {
             let sound = look_whether_sound(copy, from, staging);
             if sound.is_err() {
-                stop.iter().flatten().for_each(InterruptHandle::interrupt);
+                stop.interrupt();
             }
             sound
         });
-        let read = read_all(source, from, &reader, staging, progress);
-        (sound.join().unwrap_or_else(|_| Err(Error::internal("the proof broke off"))), read)
+        let read = read_all(from, &reader, staging, progress);
+        let broken = |_| Err(Error::internal("the proof broke off"));
+        (sound.join().unwrap_or_else(broken), written.join().unwrap_or_else(broken), read)
     });
     sound?;
-    read
+    written?;
+    let (copy, sha256, bytes) = read?;
+    Ok(Proved { source: source.known()?, copy, meta_changed: Vec::new(), sha256, bytes })
+}
+
+/// Most of what was copied is on the disk before the sync at the end, which then
+/// has less to do. What fails here is not tried again: a second sync may say that
+/// all is well where the first one has lost something.
+fn write_back(staging: &Path) -> Result<()> {
+    File::open(staging).and_then(|copy| copy.sync_data()).map_err(file(staging, "sync"))
 }
 
 /// A second connection to the copy, which was its maker's alone until now.
@@ -71,43 +83,19 @@ fn share(copy: &Connection, staging: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn read_all(
-    source: Original<'_>,
     from: &Path,
     copy: &Connection,
     staging: &Path,
     progress: Listener<'_>,
-) -> Result<Proved> {
+) -> Result<(Proof, String, u64)> {
     let mut tell =
         |table: &str, rows| progress(Progress::Proving { table: table.to_owned(), rows });
-    let source = source.prove(&mut tell).map_err(reading(from))?;
-    let copy = prove(copy, &mut tell).map_err(stumbling(from, staging))?;
+    let proof = prove(copy, &mut tell).map_err(stumbling(from, staging))?;
+    if let Some(flaw) = orphan(copy).map_err(stumbling(from, staging))? {
+        return Err(damaged(from, &flaw));
+    }
     let (sha256, bytes) = file_digest(staging)?;
-    Ok(Proved { source, copy, meta_changed: Vec::new(), sha256, bytes })
-}
-
-/// What a copy is proved against.
-#[derive(Clone, Copy)]
-pub(super) enum Original<'a> {
-    /// The source itself, within its read transaction.
-    Open(&'a Connection),
-    /// What it said of itself.
-    Told(&'a Proof),
-}
-
-impl<'a> Original<'a> {
-    const fn conn(self) -> Option<&'a Connection> {
-        match self {
-            Self::Open(conn) => Some(conn),
-            Self::Told(_) => None,
-        }
-    }
-
-    fn prove(self, tell: &mut dyn FnMut(&str, u64)) -> rusqlite::Result<Proof> {
-        match self {
-            Self::Open(conn) => prove(conn, tell),
-            Self::Told(proof) => Ok(proof.clone()),
-        }
-    }
+    Ok((proof, sha256, bytes))
 }
 
 impl Proved {
@@ -139,7 +127,7 @@ fn stumbling<'a>(from: &'a Path, staging: &'a Path) -> impl Fn(Sqlite) -> Error 
 }
 
 fn look_whether_sound(copy: &Connection, from: &Path, staging: &Path) -> Result<()> {
-    match flaws(copy).map_err(stumbling(from, staging))? {
+    match unsound(copy).map_err(stumbling(from, staging))? {
         None => Ok(()),
         Some(flaw) => Err(damaged(from, &flaw)),
     }
@@ -154,10 +142,24 @@ fn changes(before: &Meta, after: &Meta) -> Vec<String> {
 
 /// SHA-256 over a file, and its length in bytes.
 pub(in crate::store) fn file_digest(path: &Path) -> Result<(String, u64)> {
-    let mut hash = Sha256::new();
-    let mut source = File::open(path).map_err(file(path, "read"))?;
-    let bytes = std::io::copy(&mut source, &mut hash).map_err(file(path, "read"))?;
-    Ok((hex(&hash.finalize()), bytes))
+    let source = File::open(path).map_err(file(path, "read"))?;
+    digest_of(source).map_err(file(path, "read"))
+}
+
+/// SHA-256 over all that comes, and how many bytes that were.
+pub(in crate::store) fn digest_of(mut from: impl Read) -> std::io::Result<(String, u64)> {
+    let (mut hash, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok((hex(&hash.finalize()), bytes)),
+            Ok(read) => {
+                hash.update(&piece[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 pub(in crate::store) fn damaged(from: &Path, how: &str) -> Error {

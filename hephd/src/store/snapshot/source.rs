@@ -65,8 +65,47 @@ impl Reader {
         Ok(self)
     }
 
+    /// A second connection that reads the very same moment, so that two threads
+    /// can; none where that cannot be had. It must be closed before this goes.
+    ///
+    /// Between the twin's two looks at the store's version lies the beginning of
+    /// this transaction: where nobody else wrote meanwhile, both see the same.
+    pub(super) fn twin(&mut self) -> Option<Connection> {
+        const TRIES: usize = 8;
+        if self.was_copied() {
+            return None;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let twin = Connection::open_with_flags(&self.path, flags).ok()?;
+        let version = || twin.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
+        calm(&twin).ok()?;
+        twin.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok()?;
+        twin.execute_batch("PRAGMA query_only = ON").ok()?;
+        for _ in 0..TRIES {
+            let before = version().ok()?;
+            self.begin_again().ok()?;
+            twin.execute_batch("BEGIN").ok()?;
+            if version().ok()? == before {
+                return Some(twin);
+            }
+            twin.execute_batch("COMMIT").ok()?;
+        }
+        None
+    }
+
+    fn begin_again(&self) -> rusqlite::Result<()> {
+        let conn = self.conn()?;
+        conn.execute_batch("COMMIT; BEGIN")?;
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    }
+
     pub(in crate::store) fn conn(&self) -> rusqlite::Result<&Connection> {
         self.conn.as_ref().ok_or(Sqlite::InvalidQuery)
+    }
+
+    /// The connection, to be closed before this goes.
+    pub(super) fn take(&mut self) -> rusqlite::Result<Connection> {
+        self.conn.take().ok_or(Sqlite::InvalidQuery)
     }
 
     /// Whether what is read is a copy of the files.
