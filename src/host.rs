@@ -4,7 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -27,7 +27,7 @@ use hephd::{
 
 use rustix::fs::{FlockOperation, flock};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGXFSZ},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
@@ -69,7 +69,7 @@ impl Host {
         // Missing under sudo, su, cron and Ansible, although the folder is there.
         let runtime_dir = given.or_else(|| usual.is_dir().then_some(usual));
         let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGINT, SIGTERM] {
+        for number in [SIGHUP, SIGINT, SIGTERM] {
             let value = usize::try_from(number).unwrap_or_default();
             flag::register_usize(number, Arc::clone(&signal), value).map_err(Error::internal)?;
         }
@@ -83,7 +83,7 @@ impl Host {
     pub fn interrupted(&self) -> Option<Error> {
         let code = match i32::try_from(self.signal.swap(0, Ordering::Relaxed)) {
             Ok(SIGINT) => Code::Interrupted,
-            Ok(SIGTERM) => Code::Terminated,
+            Ok(SIGHUP | SIGTERM) => Code::Terminated,
             _ => return None,
         };
         Some(Error::new(code, "interrupted; nothing is half done", "run it again"))
@@ -156,6 +156,8 @@ impl Host {
         let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A signal from the terminal is ours to tell, not the program's.
+        command.process_group(0);
         let mut child = command.spawn().map_err(|error| {
             Error::new(
                 Code::SourceUnreachable,
@@ -182,7 +184,7 @@ impl Host {
             options.create(true).append(true).mode(0o600).open(log).map_err(file(log, "open"))?;
         let (stdin, stderr) = (Stdio::null(), log.try_clone().map_err(Error::internal)?);
         let mut command = Command::new(program);
-        command.args(args).stdin(stdin).stdout(log).stderr(stderr);
+        command.args(args).stdin(stdin).stdout(log).stderr(stderr).process_group(0);
         Ok(command.spawn().with_context(|| format!("cannot run {program}"))?)
     }
 

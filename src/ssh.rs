@@ -52,7 +52,10 @@ impl Address {
     /// # Errors
     /// `usage` that shows the form.
     pub fn from_words(text: &str) -> Option<Result<Self>> {
-        let (whom, path) = text.split_once(':')?;
+        let (whom, path) = match text.split_once("]:") {
+            Some((whom, path)) => (format!("{whom}]"), path),
+            None => text.split_once(':').map(|(whom, path)| (whom.to_owned(), path))?,
+        };
         if whom.is_empty() || whom.contains('/') {
             return None;
         }
@@ -106,7 +109,9 @@ impl Address {
             argv.extend(["-p".to_owned(), port.to_string()]);
         }
         let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-        argv.extend(["--".to_owned(), format!("{user}{}", self.host), "sh".to_owned()]);
+        // Brackets are for addresses in a URL; ssh wants them bare.
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        argv.extend(["--".to_owned(), format!("{user}{host}"), "sh".to_owned()]);
         argv
     }
 
@@ -156,6 +161,7 @@ mod tests {
         same("laptop:/var/lib/heph.db", "ssh://laptop/var/lib/heph.db");
         same("ann@laptop:notes/heph.db", "ssh://ann@laptop/~/notes/heph.db");
         same("laptop:~/heph.db", "ssh://laptop/~/heph.db");
+        same("ann@[::1]:/a/heph.db", "ssh://ann@[::1]/a/heph.db");
         same("ssh://ann@laptop:2222/a/heph.db", "ssh://ann@laptop:2222/a/heph.db");
     }
 

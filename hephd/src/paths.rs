@@ -43,3 +43,14 @@ pub fn socket_beside(db: &Path) -> PathBuf {
 pub fn record_folder() -> Result<PathBuf> {
     Ok(home()?.join(".config/heph"))
 }
+
+/// A path as one word of a command line that a person may paste.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

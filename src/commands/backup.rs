@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use hephd::{
     error::{Error, Result},
+    paths::quoted,
     report::{Report, Style, Warning},
     store::{
         backup::{self, Backup, Task},
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::{
     How,
+    seed::clearing,
     which_store::{Named, WhichStore},
 };
 use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
@@ -41,30 +43,27 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     let store = args.store.find(host)?;
     check_name(&store)?;
     if how.check {
+        backup::look(&Task { db: &store.db, to: &args.to, name: &store.name })?;
         let mut report = Report::new("backed_up", true, json!({ "db": store.db, "to": args.to }));
         report.check = true;
         let (db, to) = (store.db.display(), args.to.display());
         return Ok(report.line(format!("  would back up {db} to {to}")));
     }
     let task = Task { db: &store.db, to: &args.to, name: &store.name };
-    let staged = file::full(&args.to.join(&store.name));
+    let clear = clearing(&args.to.join(&store.name), None);
     let bars = Bars::new(style);
-    let made = giving_way(
-        host,
-        style,
-        "backup",
-        move || file::clear_staging(&staged),
-        || backup::back_up(&task, &host.machine, &|progress| bars.show(&progress)),
-    );
+    let made = giving_way(host, style, "backup", clear, || {
+        backup::back_up(&task, &host.machine, &|progress| bars.show(&progress))
+    });
     bars.clear();
     let (made, receipt) = made?;
     let keep = args.keep.map_or(usize::MAX, |keep| usize::try_from(keep).unwrap_or(usize::MAX));
-    let (gone, left) = match backup::prune(file::folder(&made.file), &store.name, keep) {
+    let (gone, left) = match backup::prune(&made, keep) {
         Ok(gone) => (gone, None),
         // The backup stands all the same.
         Err(error) => (Vec::new(), Some(Warning::new("not_removed", error.message))),
     };
-    let mut report = describe(&made, &receipt, &gone);
+    let mut report = describe(args, &made, &receipt, &gone);
     report.warnings.extend(left);
     Ok(report)
 }
@@ -76,7 +75,7 @@ fn check_name(Named { name, .. }: &Named) -> Result<()> {
     Ok(())
 }
 
-fn describe(made: &Backup, receipt: &Receipt, gone: &[PathBuf]) -> Report {
+fn describe(args: &Args, made: &Backup, receipt: &Receipt, gone: &[PathBuf]) -> Report {
     let data = json!({
         "file": made.file,
         "receipt_file": made.receipt(),
@@ -99,5 +98,7 @@ fn describe(made: &Backup, receipt: &Receipt, gone: &[PathBuf]) -> Report {
         report = report.line(format!("  removed   {} older", gone.len()));
     }
     report.warnings.clone_from(&receipt.warnings);
-    report.line(format!("  next      heph-ops drill --from {}", file::folder(&made.file).display()))
+    let whose = args.store.words();
+    let folder = quoted(file::folder(&made.file));
+    report.line(format!("  next      heph-ops drill {whose}--from {folder}"))
 }

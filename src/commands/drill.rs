@@ -65,11 +65,12 @@ struct Shown {
 /// `backup_not_found`, `checksum_mismatch`; `store_differs` where they do not
 /// end equal. Nothing is left of the scratch hub and device.
 pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
-    let kept = restore::find(&args.from)?;
-    let then = kept.load()?;
     let store = args.store.find(host)?;
+    let kept = restore::find(&args.from, Some(&store.name))?;
+    let then = kept.load()?;
     let bin = args.bin.clone().map_or_else(|| host.hephd(), Ok)?;
     if how.check {
+        backup::verify(&kept, &then)?;
         let data = json!({ "backup": kept.file, "db": store.db });
         let mut report = Report::new("drilled", false, data);
         report.check = true;

@@ -5,17 +5,17 @@
 use std::path::{Path, PathBuf};
 
 use hephd::{
-    error::Result,
+    error::{Error, Result},
+    paths::quoted,
     report::{Report, Style},
     store::{
         backup::{self, Backup},
-        file,
         seed::{self, Becoming, Kind, Look, Receipt, Sought, Wish, receipt_path},
     },
 };
 use serde_json::json;
 
-use super::How;
+use super::{How, seed::clearing};
 use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
 
 /// Make a store of a backup, and prove that it is what was kept
@@ -36,12 +36,26 @@ pub struct Args {
     run_as: Option<String>,
 }
 
-/// A backup, or the newest of a folder.
+/// A backup's file, or the newest of a folder, of the named service.
 ///
 /// # Errors
-/// `backup_not_found`.
-pub fn find(from: &Path) -> Result<Backup> {
-    if from.is_dir() { backup::newest(from, None) } else { Backup::at(from) }
+/// `backup_not_found`; `usage` where a folder has those of several stores and
+/// none is named.
+pub fn find(from: &Path, name: Option<&str>) -> Result<Backup> {
+    if from.is_file() {
+        return Backup::at(from);
+    }
+    let newest = backup::newest(from, name)?;
+    let mut names: Vec<_> = backup::list(from, name)?.iter().map(Backup::name).collect();
+    names.sort();
+    names.dedup();
+    if names.len() < 2 {
+        return Ok(newest);
+    }
+    Err(Error::usage(
+        format!("{} has backups of several stores: {}", from.display(), names.join(", ")),
+        format!("name the file, for example {}", quoted(&newest.file)),
+    ))
 }
 
 /// Restores.
@@ -49,7 +63,7 @@ pub fn find(from: &Path) -> Result<Backup> {
 /// # Errors
 /// As a seed's; `backup_not_found`, `checksum_mismatch`.
 pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
-    let kept = find(&args.from)?;
+    let kept = find(&args.from, None)?;
     let receipt = kept.load()?;
     let run_as = args.run_as.as_deref().map(|user| host.user(user)).transpose()?;
     let becoming = Becoming::Restored { sha256: &receipt.sha256 };
@@ -60,17 +74,14 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
             .line(format!("✓ already restored from this at {}; nothing to do", before.at)));
     }
     if how.check {
+        backup::verify(&kept, &receipt)?;
         let data = json!({ "from": kept.file, "to": args.to });
         let mut report = Report::new("restored", true, data);
         report.check = true;
         let (to, from) = (args.to.display(), kept.file.display());
         return Ok(report.line(format!("  would restore {to} from {from}")));
     }
-    let to = file::full(&args.to);
-    let clear = move || {
-        file::clear_staging(&to);
-        let _ = std::fs::remove_dir(file::folder(&to)); // Unless something is in it.
-    };
+    let clear = clearing(&args.to, Some(Kind::Restore));
     let bars = Bars::new(style);
     let made = giving_way(host, style, "restore", clear, || {
         backup::restore(&kept, &receipt, &wish, &host.machine, &|progress| bars.show(&progress))

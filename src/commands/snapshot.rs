@@ -15,7 +15,7 @@ use hephd::{
 use serde_json::json;
 
 use super::{How, which_store::WhichStore};
-use crate::{bars::Bars, host::Host};
+use crate::{bars::Bars, host::Host, signals::giving_way};
 
 /// Send a consistent, proved copy of a store to standard output
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,14 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
         return Err(Error::usage("a snapshot is no text: standard output is a terminal", next));
     }
     let bars = Bars::new(style);
-    let sent = stream::send(&store.db, &host.machine, &mut out, &|progress| bars.show(&progress));
+    // What it leaves beside the store, the next one clears away.
+    let sent = giving_way(
+        host,
+        style,
+        "snapshot",
+        || (),
+        || stream::send(&store.db, &host.machine, &mut out, &|progress| bars.show(&progress)),
+    );
     bars.clear();
     sent.map(|_: Sending| {
         let _ = out.flush();

@@ -15,12 +15,12 @@ use hephd::{
 };
 use serde_json::json;
 
-use crate::{bars::Bars, host::Host};
+use crate::{bars::Bars, host::Host, signals::giving_way};
 
 /// Check a store, or a backup, against its receipt or another store
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The store, or a backup's file
+    /// The store, a backup's file, or a folder: all backups in it
     #[arg(value_name = "DB")]
     db: PathBuf,
     /// The receipt [default: the one beside it]
@@ -38,7 +38,8 @@ pub struct Args {
 /// `checksum_mismatch`.
 pub fn run(args: &Args, style: Style, host: &Host) -> Result<Report> {
     let bars = Bars::new(style);
-    let verified = verify(args, host, &bars);
+    // What it leaves beside the store, the next one clears away.
+    let verified = giving_way(host, style, "verify", || (), || verify(args, host, &bars));
     bars.clear();
     verified
 }
@@ -50,6 +51,16 @@ fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
         let found = against_store(&args.db, other, &host.machine, &progress)?;
         let what = format!("{}", other.display());
         return report(args, &found.verdict, &what, json!({ "tables": found.proof.tables }));
+    }
+    if args.db.is_dir() {
+        return verify_folder(args);
+    }
+    if !args.db.exists() {
+        return Err(Error::new(
+            Code::SourceNotFound,
+            format!("there is nothing at {name}"),
+            "give a store's file, a backup's, or the folder of backups",
+        ));
     }
     if args.db.to_string_lossy().ends_with(".db.zst") {
         let kept = Backup::at(&args.db)?;
@@ -74,6 +85,25 @@ fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
     let found = against_receipt(&args.db, &receipt, &host.machine, &progress)?;
     let what = format!("its receipt of {}", receipt.at);
     report(args, &found.verdict, &what, json!({ "tables": found.proof.tables }))
+}
+
+fn verify_folder(args: &Args) -> Result<Report> {
+    let kept = backup::list(&args.db, None)?;
+    if kept.is_empty() {
+        backup::newest(&args.db, None)?;
+    }
+    let mut report = Report::new("verified", false, json!(null));
+    for kept in &kept {
+        let receipt = kept.load()?;
+        backup::verify(kept, &receipt)?;
+        report.lines.push(format!(
+            "✓ {} holds what was kept at {}",
+            kept.file.display(),
+            receipt.at
+        ));
+    }
+    report.data = json!({ "backups": kept.iter().map(|kept| &kept.file).collect::<Vec<_>>() });
+    Ok(report)
 }
 
 fn report(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hephd::error::Result;
+use hephd::{error::Result, paths::quoted};
 
 use crate::{host::Host, service::Service};
 
@@ -27,6 +27,16 @@ pub struct Named {
 }
 
 impl WhichStore {
+    /// The words that name it, with a blank behind them; none for the only one.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (&self.label, &self.db) {
+            (Some(label), _) => format!("{label} "),
+            (None, Some(db)) => format!("--db {} ", quoted(db)),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Finds it.
     ///
     /// # Errors

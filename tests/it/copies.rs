@@ -113,8 +113,8 @@ fn only_so_many_backups_are_kept() {
         assert_eq!(left, 2 * n.min(2));
     }
     let none = text(&sandbox.path("none"));
-    let ended = sandbox.ops(&["restore", "--from", &none, "--to", "x.db", "--json"]).expect(2);
-    assert_eq!(ended.json()["error"]["code"], "usage");
+    let ended = sandbox.ops(&["restore", "--from", &none, "--to", "x.db", "--json"]).expect(4);
+    assert_eq!(ended.json()["error"]["code"], "backup_not_found");
     std::fs::create_dir(&none).unwrap();
     let ended = sandbox.ops(&["drill", "--from", &none, "--json"]).expect(4).json();
     assert_eq!(ended["error"]["code"], "backup_not_found");

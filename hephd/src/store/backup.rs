@@ -28,8 +28,8 @@ pub use self::shelf::{Backup, list, newest, prune};
 use super::{
     seed::{Becoming, Kind, Receipt, SeededFrom, Wish, seed},
     snapshot::{
-        Listener, Opened, Progress, SOURCE_RUNNING, Source, create_private, digest_of, file_digest,
-        name_of,
+        Listener, Opened, Progress, Reader, SOURCE_RUNNING, Source, create_private, digest_of,
+        file_digest, judge, name_of, needs_recovery, reading, real_file,
         stream::{Header, Incoming, Trailer},
     },
 };
@@ -39,8 +39,8 @@ use crate::{
     machine::Machine,
     store::{
         file::{
-            Folders, Nursery, PACKED, beside, check_space, folder, full, rename_to_nothing,
-            sync_to_medium,
+            Folders, Nursery, PACKED, beside, check_folder, check_space, folder, full,
+            rename_to_nothing, sync_to_medium,
         },
         seed::Compressed,
     },
@@ -63,6 +63,31 @@ pub struct Task<'a> {
     pub name: &'a str,
 }
 
+/// Looks whether a store can be backed up there. Touches nothing.
+///
+/// # Errors
+/// As [`back_up`], but for what only shows while everything is read.
+pub fn look(task: &Task<'_>) -> Result<()> {
+    if task.to.exists() && !task.to.is_dir() {
+        return Err(Error::usage(
+            format!("{} is a file: backups need a folder", task.to.display()),
+            "name a folder: --to DIR",
+        ));
+    }
+    if task.to.is_dir() {
+        check_folder(task.to)?;
+    }
+    let db = full(task.db);
+    match Reader::open(&real_file(&db)?) {
+        // Only a copy of its files tells more, and making one is not looking.
+        Err(error) if needs_recovery(&error) => Ok(()),
+        other => {
+            let reader = other.map_err(reading(&db))?;
+            judge(reader.conn().map_err(reading(&db))?, &db).map(drop)
+        }
+    }
+}
+
 /// Makes a backup. See the steps above.
 ///
 /// # Errors
@@ -73,6 +98,7 @@ pub fn back_up(
     machine: &Machine,
     progress: Listener<'_>,
 ) -> Result<(Backup, Receipt)> {
+    look(task)?;
     let (db, to) = (full(task.db), full(&task.to.join(task.name)));
     let mut folders = Folders::make(folder(&to))?;
     let nursery = Nursery::enter(&to, &machine.entropy).inspect_err(|error| {
@@ -80,6 +106,7 @@ pub fn back_up(
             folders.keep()
         }
     })?;
+    shelf::clear_lonely_receipts(folder(&to), task.name);
     let started = machine.clock.now_ms();
     let backup = Backup::named(folder(&to), task.name, &stamp(started));
     let mut receipt = copy_and_prove(&db, &nursery, started, progress)?;
@@ -190,12 +217,24 @@ pub fn restore(
         bytes: receipt.bytes,
         owner: Some(receipt.owner_id.to_string()),
         origin: receipt.old_origin.clone(),
+        warnings: Vec::new(),
     };
     let trailer = Trailer { sha256: receipt.sha256.clone(), proof: Some(receipt.proof()) };
     let bytes = unpacked(&backup.file)?;
     let from = Incoming::described(&name_of(&full(&backup.file)), header, trailer, bytes);
     let wish = Wish { becoming: Becoming::Restored { sha256: &receipt.sha256 }, ..*wish };
-    seed(Source::Stream(from), &wish, machine, progress)
+    seed(Source::Stream(from), &wish, machine, progress).map_err(|error| match error.code {
+        Code::ChecksumMismatch => damaged(&backup.file, "what it unpacks to is not what was kept"),
+        _ => error,
+    })
+}
+
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::new(
+        Code::ChecksumMismatch,
+        format!("{} is damaged: {what}", path.display()),
+        "restore an older one, and make a new one: heph-ops backup --to DIR",
+    )
 }
 
 /// Whether a backup's file still holds what it held: its own bytes first, then
@@ -205,13 +244,7 @@ pub fn restore(
 /// `checksum_mismatch`.
 pub fn verify(backup: &Backup, receipt: &Receipt) -> Result<()> {
     let path = &backup.file;
-    let damaged = |what: &str| {
-        Error::new(
-            Code::ChecksumMismatch,
-            format!("{} is damaged: {what}", path.display()),
-            "restore an older one, and make a new one: heph-ops backup --to DIR",
-        )
-    };
+    let damaged = |what: &str| damaged(path, what);
     let (sha256, bytes) = file_digest(path)?;
     if receipt.compressed.as_ref().is_some_and(|then| *then != Compressed { sha256, bytes }) {
         return Err(damaged("its digest is not the one in its receipt"));

@@ -318,7 +318,7 @@ pub fn missing(db: &Path) -> Error {
     Error::new(
         Code::StoreMissing,
         format!("there is no store at {}", db.display()),
-        "mount its disk, or make one: heph-ops seed --from SOURCE --to DB",
+        "mount its disk, or make it: heph-ops seed --from SOURCE, or heph-ops restore --from BACKUP",
     )
 }
 

@@ -153,7 +153,12 @@ pub fn flaws(conn: &Connection) -> Result<Option<String>> {
 pub(super) fn unsound(conn: &Connection) -> Result<Option<String>> {
     let mut check = conn.prepare("PRAGMA integrity_check(20)")?;
     let found: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
-    Ok((found != ["ok"]).then(|| found.join("; ")))
+    Ok(match found.as_slice() {
+        [word] if word == "ok" => None,
+        [one] => Some(one.clone()),
+        [first, more @ ..] => Some(format!("{first}; and {} more", more.len())),
+        [] => Some("integrity_check says nothing".to_owned()),
+    })
 }
 
 /// A row whose foreign key leads nowhere.

@@ -5,7 +5,7 @@
 //! stay true is that each chain still begins with what it had then: its ops
 //! are read again, and their hashes must lead to the head in the receipt.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
@@ -40,9 +40,10 @@ pub struct Verified {
     pub proof: Proof,
 }
 
-/// The receipt beside a store: of its restore, else of its seed.
+/// The receipt beside a store: of its restore, else of its seed. Whoever makes a
+/// store anew takes the other one's away.
 #[must_use]
-pub fn receipt_beside(db: &Path) -> Option<std::path::PathBuf> {
+pub fn receipt_beside(db: &Path) -> Option<PathBuf> {
     let paths = [Kind::Restore, Kind::Seed].map(|kind| receipt_path(&full(db), kind));
     paths.into_iter().find(|path| path.exists())
 }
@@ -61,6 +62,9 @@ pub fn against_receipt(
     let spool = Spool::near(&db, &machine.entropy)?;
     let store = Opened::at(&db, &spool.path("source.db"))?;
     let conn = store.conn()?;
+    if let Some(other) = another_store(&store, receipt) {
+        return Ok(Verified { verdict: Verdict::Differs(other), proof: receipt.proof() });
+    }
     let proof = prove_sound(conn, &db, progress)?;
     let then = receipt.proof();
     let verdict = match compare(&then, &proof) {
@@ -68,7 +72,7 @@ pub fn against_receipt(
         Some(difference) => {
             let lost = lost_head(conn, receipt.heads.as_deref()).map_err(reading(&db))?;
             match (lost, grown(&then, &proof)) {
-                (Lost::Nothing, Some(ops)) => Verdict::Grown { ops },
+                (Lost::Nothing, Some(ops)) if ops > 0 => Verdict::Grown { ops },
                 (Lost::Head(origin), _) => Verdict::Differs(format!(
                     "{difference}; the chain of {origin} is not what it was"
                 )),
@@ -115,6 +119,17 @@ pub fn against_store(
     Ok(Verified { verdict, proof })
 }
 
+/// A receipt is of one owner's store, and of a seed or a restore until the next
+/// one gives it another origin.
+fn another_store(store: &Opened, receipt: &Receipt) -> Option<String> {
+    let owner = &store.judged.owner;
+    if *owner != receipt.owner_id {
+        return Some(format!("its owner is {owner}, and was {}", receipt.owner_id));
+    }
+    let made = receipt.kind != Kind::Backup && store.judged.origin != receipt.new_origin;
+    made.then(|| "it has another origin: the receipt is of another store".to_owned())
+}
+
 fn prove_sound(conn: &Connection, db: &Path, progress: Listener<'_>) -> Result<Proof> {
     if let Some(flaw) = flaws(conn).map_err(reading(db))? {
         return Err(damaged(db, &flaw));
@@ -124,9 +139,16 @@ fn prove_sound(conn: &Connection, db: &Path, progress: Listener<'_>) -> Result<P
     prove(conn, &mut tell).map_err(reading(db))
 }
 
-/// How many ops came, where the same tables are there and none has fewer.
+/// How many ops came, where the same tables are there, and none has lost what it
+/// never loses.
 fn grown(then: &Proof, now: &Proof) -> Option<u64> {
     if then.schema != now.schema || then.user_version != now.user_version {
+        return None;
+    }
+    let rows = |proof: &Proof, name: &str| proof.table(name).map_or(0, |table| table.rows);
+    // What was deleted is still a row of these.
+    let fewer = |name: &&str| rows(now, name) < rows(then, name);
+    if ["nodes", "links", "entities", "heads"].iter().any(fewer) {
         return None;
     }
     now.table("ops")?.rows.checked_sub(then.table("ops")?.rows)

@@ -3,13 +3,18 @@
 
 mod source;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use hephd::{
     config::check_sub,
     error::{Code, Error, Result},
     id::OwnerId,
-    record::Role,
+    paths::quoted,
+    record::{Record, Role},
     report::{Report, Style, Warning},
     store::{
         Birth, Store, file,
@@ -21,7 +26,7 @@ use serde_json::json;
 
 use self::source::{Feed, From};
 use super::{How, install_service};
-use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
+use crate::{bars::Bars, host::Host, service::default_label, signals::giving_way, table::bytes};
 
 /// Make a hub's store from a device's, and prove that nothing was lost
 #[derive(Debug, clap::Args)]
@@ -62,6 +67,9 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
         (Some(from), _) => {
             let from = From::parse(from)?;
             let link = link_of(args, &from)?;
+            if let Some(link) = &link {
+                check_link(link, host)?;
+            }
             let report = seed_from(args, &from, how, style, host)?;
             link.map_or(Ok(report.clone()), |link| linked(report, &link, how, host))
         }
@@ -91,36 +99,60 @@ fn seed_from(args: &Args, from: &From, how: How, style: Style, host: &Host) -> R
         report.check = true;
         report.line(format!("  would seed {} from {source}", args.to.display()))
     };
-    if how.check && *from != From::Stdin {
+    if how.check && matches!(from, From::Path(_)) {
         return Ok(would());
     }
     let seed = |source: Source<'_>| {
-        let to = file::full(&args.to);
-        let clear = move || {
-            file::clear_staging(&to);
-            let _ = std::fs::remove_dir(file::folder(&to)); // Unless something is in it.
-        };
         let bars = Bars::new(style);
-        let made = giving_way(host, style, "seed", clear, || {
-            seed::seed(source, &wish, &host.machine, &|progress| bars.show(&progress))
-        });
+        let made = seed::seed(source, &wish, &host.machine, &|progress| bars.show(&progress));
         bars.clear();
         made.map(|receipt| seeded(args, &receipt))
     };
-    if let From::Path(path) = from {
-        return seed(Source::Store(path));
+    giving_way(host, style, "seed", clearing(&args.to, Some(Kind::Seed)), || match from {
+        From::Path(path) => seed(Source::Store(path)),
+        _ => receive(args, from, &wish, how, host, &would, &seed),
+    })
+}
+
+/// Takes away what a seed or a restore has made when a signal ends it, but not a
+/// folder that was there.
+pub fn clearing(to: &Path, kind: Option<Kind>) -> impl FnOnce() + Send + 'static + use<> {
+    let to = file::full(to);
+    let missing = file::folder(&to).ancestors().take_while(|above| !above.exists());
+    let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    move || {
+        file::clear_staging(&to);
+        if let Some(kind) = kind.filter(|_| !to.exists()) {
+            // It lies there before its store does.
+            let _ = std::fs::remove_file(receipt_path(&to, kind));
+        }
+        for made in missing {
+            let _ = std::fs::remove_dir(made);
+        }
     }
+}
+
+/// A seed from what comes.
+fn receive(
+    args: &Args,
+    from: &From,
+    wish: &Wish<'_>,
+    how: How,
+    host: &Host,
+    would: &dyn Fn() -> Report,
+    seed: &dyn Fn(Source<'_>) -> Result<Report>,
+) -> Result<Report> {
     let Feed { stream, explain } = from.open(host)?;
     let come = || {
         let incoming = Incoming::open(&from.name().unwrap_or_default(), stream)?;
         if *from == From::Stdin {
             let sought = Sought::Sender(incoming.header());
-            if let Look::AlreadySeeded(before) = seed::look_for(&sought, &wish)? {
+            if let Look::AlreadySeeded(before) = seed::look_for(&sought, wish)? {
                 return already(args, &before, host);
             }
-            if how.check {
-                return Ok(would());
-            }
+        }
+        if how.check {
+            return Ok(would());
         }
         seed(Source::Stream(incoming))
     };
@@ -136,6 +168,7 @@ fn already(args: &Args, before: &SeededFrom, host: &Host) -> Result<Report> {
     let mut report = Report::new("already_seeded", false, data)
         .line(format!("✓ already seeded from this device at {}; nothing to do", before.at));
     report.warnings.extend(not_bound(args, host)?);
+    report.warnings.extend(not_given(args, host)?);
     Ok(report)
 }
 
@@ -154,6 +187,22 @@ fn link_of(args: &Args, from: &From) -> Result<Option<install_service::Args>> {
     Ok(Some(link))
 }
 
+/// Before anything is made: what is wrong with it must not show afterwards, and
+/// a device that is installed on another store stays there.
+fn check_link(link: &install_service::Args, host: &Host) -> Result<()> {
+    let recorded = Record::load(&host.record_folder(), default_label(Role::Spoke))?;
+    let there = recorded.filter(|record| record.installed).and_then(|record| record.flags.db);
+    let wanted = link.flags.db.as_deref().map(file::full);
+    if let Some(there) = there.filter(|there| wanted.as_ref() != Some(&file::full(there))) {
+        return Err(Error::new(
+            Code::UnitForeign,
+            format!("{} works on {}", default_label(Role::Spoke), there.display()),
+            "--link is for the store of that service; others by install-service --label NAME",
+        ));
+    }
+    install_service::run(link, How { check: true, diff: false }, host).map(drop)
+}
+
 /// The device syncs with its hub from now on.
 fn linked(
     mut report: Report,
@@ -169,11 +218,21 @@ fn linked(
     Ok(report)
 }
 
+/// Nor is whose files they are.
+fn not_given(args: &Args, host: &Host) -> Result<Option<Warning>> {
+    let Some(name) = &args.run_as else { return Ok(None) };
+    let (user, db) = (host.user(name)?, args.to.display());
+    let owner = std::fs::metadata(&args.to).map(|meta| meta.uid());
+    let message = format!("{db} is not {name}'s: chown {name} {}*", quoted(&args.to));
+    Ok(owner.is_ok_and(|uid| uid != user.uid).then(|| Warning::new("not_given", message)))
+}
+
 /// A store that is there already is not changed, so that a subject that it
 /// does not know of is told.
 fn not_bound(args: &Args, host: &Host) -> Result<Option<Warning>> {
     let Some(sub) = &args.owner_sub else { return Ok(None) };
-    let store = Store::open_reader(&args.to, &host.machine)?;
+    // A store of another schema has no such thing.
+    let Ok(store) = Store::open_reader(&args.to, &host.machine) else { return Ok(None) };
     let owner = store.owner()?;
     let bound = owner.map_or(Ok(Vec::new()), |owner| store.subjects_of(&owner))?;
     let known = store.promised()?.as_ref() == Some(sub) || bound.iter().any(|b| b.sub == *sub);
@@ -211,7 +270,10 @@ fn seeded(args: &Args, receipt: &Receipt) -> Report {
             receipt.meta_changed.join(", ")
         ))
         .line(format!("  receipt   {}", receipt_path(&args.to, Kind::Seed).display()))
-        .line(format!("  next      heph-ops install-service --role hub --db {}", args.to.display()))
+        .line(format!(
+            "  next      heph-ops install-service --role hub --db {}",
+            quoted(&file::full(&args.to))
+        ))
 }
 
 fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> {
@@ -226,6 +288,7 @@ fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> 
                 let mut report = Report::new("already_seeded", false, data)
                     .line("✓ the store has this owner already; nothing to do");
                 report.warnings.extend(not_bound(args, host)?);
+                report.warnings.extend(not_given(args, host)?);
                 Ok(report)
             }
             has => Err(other_owner(args, has.as_ref())),
@@ -237,7 +300,7 @@ fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> 
         return Ok(report.line(format!("  would make an empty store at {}", args.to.display())));
     }
     let user = args.run_as.as_deref().map(|user| host.user(user)).transpose()?;
-    let mut folders = file::Folders::make(file::folder(&args.to))?;
+    let mut folders = file::Folders::make(file::folder(&file::full(&args.to)))?;
     let birth = match &args.owner_sub {
         Some(sub) => Birth::Promised(owner, sub.clone()),
         None => Birth::Owned(owner),

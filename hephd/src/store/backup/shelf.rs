@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{
     error::{Code, Error, Result, file},
     store::{
-        file::beside,
+        file::{beside, folder},
         seed::{Kind, Receipt, receipt_path},
     },
 };
@@ -48,6 +48,13 @@ impl Backup {
             ));
         }
         Ok(Self { file: path.to_owned() })
+    }
+
+    /// What its name begins with: whose it is.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let text = self.file.file_name().unwrap_or_default().to_string_lossy();
+        parts(&text).map_or_else(|| text.to_string(), |(name, _)| name.to_owned())
     }
 
     /// Its path without the ending.
@@ -93,7 +100,12 @@ pub fn list(folder: &Path, name: Option<&str>) -> Result<Vec<Backup>> {
 fn parts(text: &str) -> Option<(&str, &str)> {
     let stem = text.strip_suffix(SUFFIX)?;
     let (name, stamp) = stem.split_at_checked(stem.len().checked_sub(STAMP)?)?;
-    let is_time = stamp.ends_with('Z') && stamp.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    let is_time = stamp.bytes().enumerate().all(|(at, byte)| match at {
+        8 => byte == b'T',
+        15 => byte == b'.',
+        19 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    });
     let name = name.strip_suffix('-')?;
     (is_time && !name.is_empty() && !name.starts_with('.')).then_some((name, stamp))
 }
@@ -116,14 +128,22 @@ pub fn newest(folder: &Path, name: Option<&str>) -> Result<Backup> {
     list(folder, name)?.into_iter().next().ok_or_else(none)
 }
 
-/// Removes the oldest backups of a name until so many are left, each with its
-/// receipt; gives what went.
+/// Removes the oldest backups of the store that `made` is of until so many are
+/// left, each with its receipt; gives what went. `made` stays whatever the clock
+/// said, and so does what has no receipt, or one of another store: nobody knows
+/// what that is worth.
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn prune(folder: &Path, name: &str, keep: usize) -> Result<Vec<PathBuf>> {
+pub fn prune(made: &Backup, keep: usize) -> Result<Vec<PathBuf>> {
+    let (folder, name, ours) = (folder(&made.file), made.name(), made.load()?);
+    let same = |kept: &Backup| {
+        let theirs = kept.load();
+        theirs.is_ok_and(|r| r.owner_id == ours.owner_id && r.source == ours.source)
+    };
+    let others = list(folder, Some(&name))?.into_iter().filter(|kept| kept != made && same(kept));
     let mut gone = Vec::new();
-    for backup in list(folder, Some(name))?.into_iter().skip(keep.max(1)) {
+    for backup in others.skip(keep.saturating_sub(1)) {
         // The receipt last: a backup always has one.
         std::fs::remove_file(&backup.file).map_err(file(&backup.file, "remove"))?;
         let receipt = backup.receipt();
@@ -134,13 +154,14 @@ pub fn prune(folder: &Path, name: &str, keep: usize) -> Result<Vec<PathBuf>> {
             _ => gone.push(backup.file),
         }
     }
-    clear_lonely_receipts(folder, name);
     Ok(gone)
 }
 
 /// A backup that was killed between its receipt and its name, or a removal in
 /// the middle, leaves a receipt of nothing.
-fn clear_lonely_receipts(folder: &Path, name: &str) {
+/// Only whoever holds the folder may say so: another one's may be about to get
+/// its file.
+pub(super) fn clear_lonely_receipts(folder: &Path, name: &str) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let text = entry.file_name().to_string_lossy().into_owned();

@@ -4,7 +4,10 @@
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use super::{beside, folder};
-use crate::error::{Code, Error, Result, file};
+use crate::{
+    error::{Code, Error, Result, file},
+    paths::quoted,
+};
 
 /// Refuses a folder that does not exist or that everybody may write to.
 ///
@@ -138,7 +141,7 @@ pub fn refuse_sidecars(to: &Path) -> Result<()> {
             return Err(Error::new(
                 Code::TargetSidecarLeft,
                 format!("{} is left of a store that is gone", left.display()),
-                format!("bring its store back, or move it away: mv {0} {0}.old", left.display()),
+                format!("bring its store back, or move it away: mv {0} {0}.old", quoted(&left)),
             ));
         }
     }

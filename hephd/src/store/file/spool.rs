@@ -4,13 +4,13 @@
 
 use std::{
     fs::{DirBuilder, File},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::folder;
+use super::{folder, full};
 use crate::{
     clock::Entropy,
     error::{Result, file},
@@ -36,8 +36,9 @@ impl Spool {
         clear_abandoned(folder(db), &prefix);
         let name = format!("{prefix}{}", draw_hex::<4>(entropy));
         Self::make(folder(db).join(&name)).or_else(|_| {
-            clear_abandoned(&std::env::temp_dir(), &prefix);
-            Self::make(std::env::temp_dir().join(name))
+            let elsewhere = full(&std::env::temp_dir().join(name));
+            clear_abandoned(folder(&elsewhere), &prefix);
+            Self::make(elsewhere)
         })
     }
 
@@ -69,13 +70,21 @@ impl Drop for Spool {
     }
 }
 
+/// A folder and nothing else: in a place where others may write, something of
+/// that name may be a link, or a pipe that nobody ever opens at its other end.
+fn open_folder(path: &Path) -> std::io::Result<File> {
+    let only = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let only = i32::try_from(only.bits()).unwrap_or(0);
+    File::options().read(true).custom_flags(only).open(path)
+}
+
 /// Whoever has one holds its lock: what can be locked is nobody's.
 fn clear_abandoned(place: &Path, prefix: &str) {
     for left in std::fs::read_dir(place).into_iter().flatten().flatten() {
         if !left.file_name().to_string_lossy().starts_with(prefix) {
             continue;
         }
-        let nobodys = File::open(left.path())
+        let nobodys = open_folder(&left.path())
             .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok());
         if nobodys {
             let _ = std::fs::remove_dir_all(left.path());

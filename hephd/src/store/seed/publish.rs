@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Wish,
-    receipt::{Receipt, receipt_path},
+    receipt::{Kind, Receipt, receipt_path},
     replace::Outgoing,
 };
 use crate::{
@@ -28,17 +28,28 @@ pub(super) fn publish(
         let written = receipt.write(to, nursery.staging(), run_as);
         let published = written.and_then(|()| nursery.publish());
         let verified = published.and_then(|()| verify(to, made, receipt));
-        return verified.inspect_err(|_| put_back(to, made, receipt));
+        return verified
+            .inspect(|()| forget_receipts(to, receipt.kind))
+            .inspect_err(|_| put_back(to, made, receipt));
     };
     outgoing.keep_aside(to)?;
     let replaced = nursery.replace().and_then(|staging| {
         verify(to, made, receipt)?;
+        run_as.map_or(Ok(()), |user| user.give(&beside(to, ".lock")))?;
         receipt.write(to, &staging, run_as)
     });
+    let replaced = replaced.inspect(|()| forget_receipts(to, receipt.kind));
     replaced.inspect_err(|_| match identity(to) == made {
         true => outgoing.put_back(to),
         false => outgoing.forget(),
     })
+}
+
+/// A receipt of another kind is of a store that is gone.
+fn forget_receipts(to: &Path, kind: Kind) {
+    for other in [Kind::Seed, Kind::Restore].into_iter().filter(|other| *other != kind) {
+        let _ = std::fs::remove_file(receipt_path(to, other));
+    }
 }
 
 /// A store whose name may not be on the medium must not be found there by the
@@ -64,7 +75,8 @@ fn verify(to: &Path, made: Option<(u64, u64)>, receipt: &Receipt) -> Result<()> 
         let values = meta_values(conn, key).map_err(reading(to))?;
         Ok::<_, Error>(values == [value])
     };
-    let ours = identity(to) == made && made.is_some();
+    let link = to.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    let ours = identity(to) == made && made.is_some() && !link;
     let origin = receipt.new_origin.as_deref().unwrap_or_default();
     if ours && says("owner_id", receipt.owner_id.as_str())? && says("origin", origin)? {
         return Ok(());

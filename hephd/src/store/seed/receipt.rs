@@ -275,7 +275,12 @@ fn heads(conn: &Connection) -> Option<Vec<HeadReceipt>> {
 /// `store_corrupt` with both figures.
 pub(in crate::store) fn refuse_shrunk(db: &Path, conn: &Connection) -> Result<()> {
     let then = [Kind::Restore, Kind::Seed].map(|kind| Receipt::load(&receipt_path(db, kind)).ok());
-    let most = then.iter().flatten().filter_map(|receipt| receipt.op_count).max();
+    let origin =
+        conn.query_row("SELECT value FROM meta WHERE key = 'origin'", [], |row| row.get(0));
+    let origin: Option<String> = origin.ok();
+    // One of a store that was there before says nothing of this one.
+    let ours = then.iter().flatten().filter(|receipt| receipt.new_origin == origin);
+    let most = ours.filter_map(|receipt| receipt.op_count).max();
     let now = conn.query_row("SELECT count(*) FROM ops", [], |row| row.get::<_, u64>(0));
     let (Some(most), Ok(now)) = (most, now) else { return Ok(()) };
     if now >= most {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, types::ValueRef};
 use super::{Becoming, SeededFrom};
 use crate::{
     error::{Code, Error, Result},
+    paths::quoted,
     store::{
         file::{StoreLock, check_ground, refuse_sidecars},
         snapshot::{
@@ -100,7 +101,7 @@ pub(super) fn refuse_in_use(to: &Path) -> Result<()> {
     Err(Error::new(
         Code::StoreInUse,
         format!("{} is in use by process {pid}", to.display()),
-        "it is a store of its own already; choose another --to",
+        "it is at work: stop it if it is to be replaced (heph-ops stop), or choose another --to",
     ))
 }
 
@@ -171,6 +172,6 @@ pub(super) fn occupied(to: &Path, why: &str) -> Error {
     Error::new(
         Code::TargetNotEmpty,
         format!("{} exists: {why}", to.display()),
-        format!("choose another --to, or move it away first: mv {0} {0}.old", to.display()),
+        format!("choose another --to, or move it away first: mv {0} {0}.old", quoted(to)),
     )
 }

@@ -65,7 +65,10 @@ pub(super) fn open_copy(staging: &Path) -> rusqlite::Result<Connection> {
 /// Nobody else knows of the staging file, and publishing it syncs it whole:
 /// it needs neither locks nor a journal on disk, nor a sync in between.
 fn open_private(staging: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // In a folder of another user's, a link in its place must lead nowhere.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let copy = Connection::open_with_flags(staging, flags)?;
     copy.execute_batch(
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY",

@@ -52,7 +52,7 @@ use crate::{
     error::{Error, Result, file},
     report::Warning,
     store::{
-        file::{Nursery, Spool, StoreLock, beside, check_space},
+        file::{Nursery, Spool, StoreLock, beside, check_space, full},
         proof::prove,
     },
 };
@@ -117,7 +117,7 @@ impl Taken {
         let staging = nursery.staging();
         match source {
             Source::Store(from) => {
-                let opened = Opened::at(from, &beside(staging, "-source"))?;
+                let opened = Opened::at(&full(from), &beside(staging, "-source"))?;
                 check_space(staging, opened.judged.bytes)?;
                 nursery.create()?;
                 opened.copy(staging, progress)
@@ -132,17 +132,21 @@ impl Taken {
 
     fn received(incoming: Incoming<'_>, staging: &Path, progress: Listener<'_>) -> Result<Self> {
         let from = PathBuf::from(incoming.name());
+        let warnings = incoming.header().warnings.clone();
         let Sent { proof, .. } = incoming.receive(staging, progress)?;
         let copy = open_copy(staging).map_err(reading(&from))?;
         let judged = judge(&copy, &from)?;
         // Whoever could not prove its tables has digested its file all the same.
         let proof = match proof {
             Some(proof) => proof,
-            None => prove(&copy, &mut |_, _| ()).map_err(reading(&from))?,
+            None if from.starts_with("ssh://") => {
+                prove(&copy, &mut |_, _| ()).map_err(reading(&from))?
+            }
+            None => return Err(stream::unproved(&from)),
         };
         let meta = digests_of_meta(&copy).map_err(reading(&from))?;
         let (original, staging) = (Some(Original::Told(proof)), staging.to_owned());
-        Ok(Self { from, judged, copy, warnings: Vec::new(), staging, original, meta })
+        Ok(Self { from, judged, copy, warnings, staging, original, meta })
     }
 
     /// Proves the copy as it is now, once. Keys of `meta` may differ where
@@ -262,8 +266,7 @@ pub(super) const SOURCE_RUNNING: &str = "source_running";
 
 fn warnings(source: &Reader, real: &Path, log_lost: bool) -> Vec<Warning> {
     let running = StoreLock::holder(real).map(|pid| {
-        let text =
-            "process {pid} is at work on the source: what it writes from now on comes by sync";
+        let text = "process {pid} writes to the source: what comes later comes by sync";
         Warning::new(SOURCE_RUNNING, text.replace("{pid}", &pid.to_string()))
     });
     let recovered = source.was_copied().then(|| {

@@ -71,14 +71,22 @@ fn write_back(staging: &Path) -> Result<()> {
     File::open(staging).and_then(|copy| copy.sync_data()).map_err(file(staging, "sync"))
 }
 
-/// A second connection to the copy, which was its maker's alone until now.
+/// A second connection to the copy, which was its maker's alone until now. Both
+/// begin to read at once: else each statement would look for a journal.
 fn share(copy: &Connection, staging: &Path) -> rusqlite::Result<Connection> {
+    let first = |conn: &Connection| {
+        conn.execute_batch("BEGIN")?;
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    };
     copy.execute_batch("PRAGMA locking_mode = NORMAL")?;
     copy.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    first(copy)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let reader = Connection::open_with_flags(staging, flags)?;
     calm(&reader)?;
-    reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    first(&reader)?;
     Ok(reader)
 }
 

@@ -14,9 +14,11 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -25,6 +27,7 @@ use crate::{
     error::{Code, Error, Result, file},
     id::hex,
     machine::Machine,
+    report::Warning,
     store::{
         file::{Spool, full},
         proof::Proof,
@@ -52,6 +55,9 @@ pub struct Header {
     pub owner: Option<String>,
     /// The source's origin, where it has one.
     pub origin: Option<String>,
+    /// What the sender has to say of its source.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
 }
 
 /// What came.
@@ -121,7 +127,7 @@ impl<'a> Incoming<'a> {
     /// Takes all of it into an empty file.
     pub(super) fn receive(mut self, staging: &Path, progress: Listener<'_>) -> Result<Sent> {
         let of = self.header.bytes;
-        let mut out = File::options().write(true).open(staging).map_err(file(staging, "open"))?;
+        let mut out = open_there(staging)?;
         let (mut bytes, mut hash, mut piece) = (0, Sha256::new(), vec![0; PIECE]);
         while bytes < of {
             let wanted = piece.len().min(usize::try_from(of - bytes).unwrap_or(PIECE));
@@ -157,6 +163,13 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// The staging file; in a folder of another user's, no link in its place.
+fn open_there(staging: &Path) -> Result<File> {
+    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let mut options = File::options();
+    options.write(true).custom_flags(no_link).open(staging).map_err(file(staging, "open"))
+}
+
 /// A line of JSON.
 fn line<T: DeserializeOwned>(name: &str, rest: &mut impl BufRead) -> Result<T> {
     let mut line = Vec::new();
@@ -175,6 +188,12 @@ fn broken(name: &str, why: &str) -> Error {
         format!("the snapshot from {name} is not whole: {why}"),
         "nothing was made of it; run it again",
     )
+}
+
+/// Only what we run ourselves on another machine may leave its proof to the
+/// digests that were taken there.
+pub(super) fn unproved(from: &Path) -> Error {
+    broken(&from.to_string_lossy(), "it ends without a proof of its tables")
 }
 
 /// How sending ended.
@@ -235,7 +254,8 @@ fn send_all(
 ) -> Result<()> {
     let judged = &opened.judged;
     let (owner, origin) = (Some(judged.owner.to_string()), judged.origin.clone());
-    let header = Header { bytes: judged.bytes, owner, origin };
+    let warnings = opened.warnings.clone();
+    let header = Header { bytes: judged.bytes, owner, origin, warnings };
     // First, so that whoever has it already need not wait for the rest.
     out.say(&[MAGIC.as_bytes(), b"\n"].concat())?;
     out.say_line(&header)?;

@@ -119,12 +119,30 @@ fn the_newest_come_first_and_so_many_are_kept() {
     fs::write(&other, "another store's").unwrap();
     fs::write(lab.shelf().join("notes.txt"), "a person's").unwrap();
     assert_eq!(newest(&lab.shelf(), None).unwrap(), made[3]);
-    let gone = prune(&lab.shelf(), "device", 2).unwrap();
+    let gone = prune(&made[3], 2).unwrap();
     assert_eq!(gone, [made[1].file.clone(), made[0].file.clone()]);
     let left = list(&lab.shelf(), Some("device")).unwrap();
     assert_eq!(left, [made[3].clone(), made[2].clone()]);
     assert!(other.exists() && lab.shelf().join("notes.txt").exists());
     assert!(!made[0].receipt().exists() && made[2].receipt().exists());
+}
+
+/// What lies there of another store, or with a time that is yet to come, is
+/// never removed for what was just made; and that itself stays.
+#[test]
+fn only_older_backups_of_the_very_store_go() {
+    let lab = Lab::with_store();
+    let other = Lab::with_store();
+    let (theirs, _) = {
+        let (db, to) = (other.source(), lab.shelf());
+        back_up(&Task { db: &db, to: &to, name: "device" }, &Machine::this(), &|_| ()).unwrap()
+    };
+    let later = lab.shelf().join("device-20990101T000000.000Z.db.zst");
+    fs::write(&later, "from a clock that was ahead").unwrap();
+    let (first, _) = lab.back_up();
+    let (made, _) = lab.back_up();
+    assert_eq!(prune(&made, 1).unwrap(), [first.file]);
+    assert!(made.file.exists() && theirs.file.exists() && later.exists());
 }
 
 /// A backup that was killed between its receipt and its name.
@@ -135,7 +153,6 @@ fn a_receipt_of_nothing_goes_with_the_next() {
     fs::remove_file(&kept.file).unwrap();
     fs::write(lab.shelf().join(".device.new-0123abcd.zst"), "half").unwrap();
     let (next, _) = lab.back_up();
-    prune(&lab.shelf(), "device", 9).unwrap();
     let left = files_below(&lab.shelf());
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(!kept.receipt().exists() && next.receipt().exists());
