@@ -50,6 +50,42 @@ pub const RESTORE: Subject = Subject {
     },
 };
 
+/// A store that was seeded from a copy of the device, in the place of which comes
+/// what is seeded from the device.
+pub const REPLACE: Subject = Subject {
+    prepare: |sandbox, stock| {
+        seed::prepare(sandbox, stock);
+        std::fs::create_dir(stock.join("elsewhere")).unwrap();
+        for suffix in ["", "-wal"] {
+            let [from, to] = ["device/heph.db", "elsewhere/heph.db"]
+                .map(|path| hephd::store::file::beside(&stock.join(path), suffix));
+            std::fs::copy(from, to).unwrap();
+        }
+        let [from, to] = [stock.join("elsewhere/heph.db"), seed::target(stock)].map(text);
+        sandbox.ops(&["seed", "--from", &from, "--to", &to]).expect(0);
+    },
+    words: |place| {
+        let [from, to] = [place.join(REPLACE.source), seed::target(place)].map(text);
+        ["seed", "--from", &from, "--to", &to, "--replace", "--json"].map(str::to_owned).to_vec()
+    },
+    source: "device/heph.db",
+    target: "hub",
+    look: |place| {
+        if seed::look_for(place, Kind::Seed)? == Stand::Old {
+            return Err("there is no store at all".to_owned());
+        }
+        let mut sqlite3 = place.sandbox.command("sqlite3");
+        sqlite3.arg("-readonly").arg(seed::target(&place.path()));
+        let asked = sqlite3.arg("SELECT value FROM meta WHERE key = 'seeded_from'").output();
+        let mark = String::from_utf8(asked.unwrap().stdout).unwrap();
+        Ok(if mark.contains("elsewhere") { Stand::Old } else { Stand::New })
+    },
+    again: |stand| match stand {
+        Stand::Old => &["seeded"],
+        Stand::New => &["already_seeded"],
+    },
+};
+
 fn text(path: impl AsRef<Path>) -> String {
     path.as_ref().to_str().unwrap().to_owned()
 }

@@ -110,6 +110,16 @@ fn a_power_cut_leaves_nothing_or_all_of_a_backup_and_the_next_one_succeeds() {
 }
 
 #[test]
+fn a_seed_that_replaces_and_is_killed_leaves_the_old_store_or_the_new_one() {
+    kills::sweep(&backup::REPLACE);
+}
+
+#[test]
+fn a_seed_that_replaces_and_meets_an_error_leaves_the_old_store_or_the_new_one() {
+    errors::sweep(&backup::REPLACE);
+}
+
+#[test]
 fn a_restore_that_is_killed_leaves_nothing_or_all_and_the_next_one_succeeds() {
     kills::sweep(&backup::RESTORE);
 }

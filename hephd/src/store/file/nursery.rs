@@ -98,18 +98,16 @@ impl Nursery {
     }
 
     /// Syncs the staged file and gives it the name of a store that stands
-    /// there, which loses it in that moment. Gives the staging name, which is
-    /// free again.
+    /// there, which loses it in that moment.
     ///
     /// # Errors
     /// The operating system's; whichever store has the name is whole.
-    pub fn replace(self) -> Result<PathBuf> {
+    pub fn replace(self) -> Result<()> {
         let staged = File::open(&self.staging).map_err(file(&self.staging, "open"))?;
         sync_to_medium(&staged).map_err(file(&self.staging, "sync"))?;
         self.remove(&SIDECARS);
         std::fs::rename(&self.staging, &self.db).map_err(file(&self.db, "replace"))?;
-        sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))?;
-        Ok(self.staging.clone())
+        sync_to_medium(&self.folder).map_err(file(folder(&self.db), "sync"))
     }
 
     /// Removes staging files, as far as they are there.

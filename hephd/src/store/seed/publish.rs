@@ -33,16 +33,14 @@ pub(super) fn publish(
             .inspect_err(|_| put_back(to, made, receipt));
     };
     outgoing.keep_aside(to)?;
-    let replaced = nursery.replace().and_then(|staging| {
+    let written = receipt.write(to, nursery.staging(), run_as);
+    let replaced = written.and_then(|()| nursery.replace()).and_then(|()| {
         verify(to, made, receipt)?;
-        run_as.map_or(Ok(()), |user| user.give(&beside(to, ".lock")))?;
-        receipt.write(to, &staging, run_as)
+        run_as.map_or(Ok(()), |user| user.give(&beside(to, ".lock")))
     });
     let replaced = replaced.inspect(|()| forget_receipts(to, receipt.kind));
-    replaced.inspect_err(|_| match identity(to) == made {
-        true => outgoing.put_back(to),
-        false => outgoing.forget(),
-    })
+    // Also where it has its name still: then it gives up the second one.
+    replaced.inspect_err(|_| outgoing.put_back(to))
 }
 
 /// A receipt of another kind is of a store that is gone.

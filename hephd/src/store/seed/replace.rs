@@ -5,17 +5,22 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::target::{self, occupied};
+use super::{
+    receipt::{Kind, receipt_path},
+    target::{self, occupied},
+};
 use crate::{
     clock::stamp,
     error::{Result, file},
     machine::Machine,
     store::{
-        file::{SIDECARS, StoreLock, beside},
+        file::{SIDECARS, StoreLock, beside, folder, identity},
         snapshot::{Reader, Taken, reading},
         subjects::claims_of,
     },
 };
+
+const KINDS: [Kind; 2] = [Kind::Seed, Kind::Restore];
 
 /// The store that goes.
 pub(super) struct Outgoing {
@@ -33,6 +38,7 @@ impl Outgoing {
         let lock = StoreLock::take(to)?;
         let reader = Reader::open(to).map_err(reading(to))?;
         let claims = claims_of(reader.conn().map_err(reading(to))?).map_err(reading(to))?;
+        clear_second_names(to);
         let keep = beside(to, &format!(".replaced-{}", stamp(machine.clock.now_ms())));
         Ok(Some(Self { keep, claims, _lock: lock }))
     }
@@ -60,17 +66,41 @@ impl Outgoing {
         if SIDECARS.iter().any(|suffix| beside(to, suffix).exists()) {
             return Err(occupied(to, "another program has it open"));
         }
-        std::fs::hard_link(to, &self.keep).map_err(file(&self.keep, "make"))
+        std::fs::hard_link(to, &self.keep).map_err(file(&self.keep, "make"))?;
+        // Its receipts go with it.
+        for kind in KINDS {
+            let _ = std::fs::hard_link(receipt_path(to, kind), receipt_path(&self.keep, kind));
+        }
+        Ok(())
     }
 
     /// It has its own name again, and that alone.
     pub(super) fn put_back(&self, to: &Path) {
-        let _ = std::fs::rename(&self.keep, to);
+        // A rename from one name of a file to another does nothing.
+        let _ = match identity(&self.keep) == identity(to) {
+            true => std::fs::remove_file(&self.keep),
+            false => std::fs::rename(&self.keep, to),
+        };
+        for kind in KINDS {
+            let own = receipt_path(to, kind);
+            if std::fs::rename(receipt_path(&self.keep, kind), &own).is_err() {
+                let _ = std::fs::remove_file(own);
+            }
+        }
     }
+}
 
-    /// Only its own name stays.
-    pub(super) fn forget(&self) {
-        let _ = std::fs::remove_file(&self.keep);
+/// One that was killed before its rename leaves a second name of the store.
+fn clear_second_names(to: &Path) {
+    let prefix = format!("{}.replaced-", to.file_name().unwrap_or_default().to_string_lossy());
+    for entry in std::fs::read_dir(folder(to)).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with(&prefix) && identity(&path) == identity(to) {
+            let _ = std::fs::remove_file(&path);
+            for kind in KINDS {
+                let _ = std::fs::remove_file(receipt_path(&path, kind));
+            }
+        }
     }
 }
 
