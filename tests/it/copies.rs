@@ -240,3 +240,46 @@ fn a_device_is_linked_to_its_hub_in_one_go() {
     sandbox.install(&["--role", "hub", "--db", &to, "--http-addr", &address]).expect(0);
     equal(&sandbox);
 }
+
+/// A hub of a device that was stopped in order, made in some way: how many ops
+/// went to it until the two were equal, one of them being new.
+fn moved_to(make: impl Fn(&Sandbox, &Path)) -> u64 {
+    let sandbox = Sandbox::new();
+    let mut device = sandbox.device();
+    (0..40).for_each(|n| drop(add_task(&mut device, &format!("task {n}"))));
+    sandbox.ops(&["stop"]).expect(0);
+    let hub = sandbox.path("hub/heph.db");
+    make(&sandbox, &hub);
+    let address = format!("127.0.0.1:{}", free_port());
+    sandbox.install(&["--role", "hub", "--db", &text(&hub), "--http-addr", &address]).expect(0);
+    let url = format!("http://{address}");
+    sandbox.install(&["--role", "spoke", "--hub-url", &url]).expect(0);
+    let mut device = sandbox.connect(".local/share/heph/hephd.sock");
+    add_task(&mut device, "new");
+    let status: Value = device.call("sync.now", &Value::Null).unwrap();
+    assert_eq!(status["equal"], true, "{status}");
+    let metrics = sandbox.command("curl").args(["-s", &format!("{url}/metrics")]).output().unwrap();
+    let metrics = String::from_utf8(metrics.stdout).unwrap();
+    let count = metrics.lines().find_map(|line| line.strip_prefix("heph_ops_received_total "));
+    count.unwrap().parse().unwrap()
+}
+
+/// The way that was written down before there was a command: stop, copy, delete
+/// one row. Ours behaves the same from then on, and the first sync moves only
+/// what is new.
+#[test]
+fn a_seed_behaves_like_one_that_is_made_by_hand() {
+    let by_hand = moved_to(|sandbox, hub| {
+        std::fs::create_dir(hub.parent().unwrap()).unwrap();
+        std::fs::copy(sandbox.device_db(), hub).unwrap();
+        let delete = "DELETE FROM meta WHERE key = 'origin'";
+        let done = sandbox.command("sqlite3").arg(hub).arg(delete).output().unwrap();
+        assert!(done.status.success());
+    });
+    let seeded = moved_to(|sandbox, hub| {
+        let (from, to) = (text(&sandbox.device_db()), text(hub));
+        sandbox.ops(&["seed", "--from", &from, "--to", &to]).expect(0);
+    });
+    assert_eq!(seeded, by_hand);
+    assert!((1..20).contains(&seeded), "of some 200 ops only the new ones go: {seeded}");
+}

@@ -11,6 +11,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::first_line::started;
 use crate::sandbox::{Ended, Sandbox, free_port, program, wait_for};
 
 /// A script of the lab.
@@ -32,11 +33,9 @@ struct Beside {
 }
 
 impl Beside {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        Self { child, said: said.trim().to_owned() }
+    fn start(command: Command) -> Self {
+        let (child, said) = started(command);
+        Self { child, said }
     }
 }
 

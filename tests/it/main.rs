@@ -13,6 +13,8 @@ mod answers;
 mod catalogue;
 mod copies;
 mod disasters;
+#[path = "../../hephd/tests/it/first_line.rs"]
+mod first_line;
 mod identity;
 mod rendered_blueprint;
 mod rendered_files;

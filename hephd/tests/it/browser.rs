@@ -2,14 +2,16 @@
 //! that asks nobody.
 
 use std::{
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use serde_json::Value;
 
-use super::running::{Home, Running, free_port};
+use super::{
+    first_line::started,
+    running::{Home, Running, free_port},
+};
 
 fn in_checkout(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -27,9 +29,7 @@ struct Provider {
 
 impl Provider {
     fn start() -> Self {
-        let mut child = lab("openid-provider").stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (child, line) = started(lab("openid-provider"));
         let told: Value = serde_json::from_str(&line).expect("the provider's addresses");
         Self { child, issuer: told["issuer"].as_str().unwrap().to_owned() }
     }

@@ -56,6 +56,7 @@ mod devices;
 mod disturbed;
 mod door;
 mod ends;
+mod first_line;
 mod fuzz_corpus;
 mod half_configured;
 mod held;

@@ -2,9 +2,8 @@
 //! keyring: the lab's.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{call, log_in_with, no_canary};
 use crate::{
+    first_line::started,
     mock::{http, provider::CLIENT},
     running::{DEADLINE, Home, Running, wait_for},
 };
@@ -29,9 +29,8 @@ struct Real {
 impl Real {
     fn start(flags: &[&str]) -> Self {
         let mut command = Command::new(lab("openid-provider"));
-        let mut child = command.args(flags).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        command.args(flags);
+        let (child, line) = started(command);
         let told: Value = serde_json::from_str(&line).expect("the provider's addresses");
         Self { child, issuer: told["issuer"].as_str().unwrap().to_owned() }
     }
