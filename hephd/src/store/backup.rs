@@ -68,15 +68,7 @@ pub struct Task<'a> {
 /// # Errors
 /// As [`back_up`], but for what only shows while everything is read.
 pub fn look(task: &Task<'_>) -> Result<()> {
-    if task.to.exists() && !task.to.is_dir() {
-        return Err(Error::usage(
-            format!("{} is a file: backups need a folder", task.to.display()),
-            "name a folder: --to DIR",
-        ));
-    }
-    if task.to.is_dir() {
-        check_folder(task.to)?;
-    }
+    check_shelf(task.to)?;
     let db = full(task.db);
     match Reader::open(&real_file(&db)?) {
         // Only a copy of its files tells more, and making one is not looking.
@@ -86,6 +78,19 @@ pub fn look(task: &Task<'_>) -> Result<()> {
             judge(reader.conn().map_err(reading(&db))?, &db).map(drop)
         }
     }
+}
+
+fn check_shelf(to: &Path) -> Result<()> {
+    if to.is_dir() {
+        return check_folder(to);
+    }
+    if to.exists() {
+        return Err(Error::usage(
+            format!("{} is a file: backups need a folder", to.display()),
+            "name a folder: --to DIR",
+        ));
+    }
+    Ok(())
 }
 
 /// Makes a backup. See the steps above.
@@ -98,7 +103,7 @@ pub fn back_up(
     machine: &Machine,
     progress: Listener<'_>,
 ) -> Result<(Backup, Receipt)> {
-    look(task)?;
+    check_shelf(task.to)?;
     let (db, to) = (full(task.db), full(&task.to.join(task.name)));
     let mut folders = Folders::make(folder(&to))?;
     let nursery = Nursery::enter(&to, &machine.entropy).inspect_err(|error| {

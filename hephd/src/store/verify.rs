@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::{
-    file::{Spool, beside, full},
+    file::{Spool, full},
     proof::{META, Proof, compare, flaws, prove, row_that_differs},
     seed::{HeadReceipt, Kind, Receipt, receipt_path},
     snapshot::{Listener, Opened, Progress, damaged, reading},
@@ -97,7 +97,7 @@ pub fn against_store(
     let (spool, spare) =
         (Spool::near(&db, &machine.entropy)?, Spool::near(&other, &machine.entropy)?);
     let one = Opened::at(&db, &spool.path("source.db"))?;
-    let two = Opened::at(&other, &beside(&spare.path("other"), ".db"))?;
+    let two = Opened::at(&other, &spare.path("source.db"))?;
     let proof = prove_sound(one.conn()?, &db, progress)?;
     let that = prove_sound(two.conn()?, &other, progress)?;
     let verdict = match compare(&proof, &that) {

@@ -218,15 +218,6 @@ fn linked(
     Ok(report)
 }
 
-/// Nor is whose files they are.
-fn not_given(args: &Args, host: &Host) -> Result<Option<Warning>> {
-    let Some(name) = &args.run_as else { return Ok(None) };
-    let (user, db) = (host.user(name)?, args.to.display());
-    let owner = std::fs::metadata(&args.to).map(|meta| meta.uid());
-    let message = format!("{db} is not {name}'s: chown {name} {}*", quoted(&args.to));
-    Ok(owner.is_ok_and(|uid| uid != user.uid).then(|| Warning::new("not_given", message)))
-}
-
 /// A store that is there already is not changed, so that a subject that it
 /// does not know of is told.
 fn not_bound(args: &Args, host: &Host) -> Result<Option<Warning>> {
@@ -242,6 +233,15 @@ fn not_bound(args: &Args, host: &Host) -> Result<Option<Warning>> {
         args.to.display()
     );
     Ok((!known).then(|| Warning::new("owner_sub_not_bound", message)))
+}
+
+/// Nor is whose files they are.
+fn not_given(args: &Args, host: &Host) -> Result<Option<Warning>> {
+    let Some(name) = &args.run_as else { return Ok(None) };
+    let (user, db) = (host.user(name)?, args.to.display());
+    let owner = std::fs::metadata(&args.to).map(|meta| meta.uid());
+    let message = format!("{db} is not {name}'s: chown {name} {}*", quoted(&args.to));
+    Ok(owner.is_ok_and(|uid| uid != user.uid).then(|| Warning::new("not_given", message)))
 }
 
 fn seeded(args: &Args, receipt: &Receipt) -> Report {

@@ -40,7 +40,7 @@ use self::{
     copy::{copy, open_copy},
     judge::check_file,
     original::{Original, Reading},
-    stream::{Incoming, Sent},
+    stream::Incoming,
 };
 pub(super) use self::{
     copy::{copying, digests_of_meta, is_our_failure},
@@ -133,7 +133,7 @@ impl Taken {
     fn received(incoming: Incoming<'_>, staging: &Path, progress: Listener<'_>) -> Result<Self> {
         let from = PathBuf::from(incoming.name());
         let warnings = incoming.header().warnings.clone();
-        let Sent { proof, .. } = incoming.receive(staging, progress)?;
+        let proof = incoming.receive(staging, progress)?;
         let copy = open_copy(staging).map_err(reading(&from))?;
         let judged = judge(&copy, &from)?;
         // Whoever could not prove its tables has digested its file all the same.

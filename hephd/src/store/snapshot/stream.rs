@@ -78,11 +78,6 @@ pub struct Incoming<'a> {
     rest: Box<dyn BufRead + Send + 'a>,
 }
 
-/// What arrived, whole.
-pub(super) struct Sent {
-    pub(super) proof: Option<Proof>,
-}
-
 impl<'a> Incoming<'a> {
     /// Reads the first lines of a stream. `name` is what errors and the new
     /// store call its source.
@@ -124,8 +119,13 @@ impl<'a> Incoming<'a> {
         &self.header
     }
 
-    /// Takes all of it into an empty file.
-    pub(super) fn receive(mut self, staging: &Path, progress: Listener<'_>) -> Result<Sent> {
+    /// Takes all of it into an empty file. Gives the sender's proof, where it
+    /// has one.
+    pub(super) fn receive(
+        mut self,
+        staging: &Path,
+        progress: Listener<'_>,
+    ) -> Result<Option<Proof>> {
         let of = self.header.bytes;
         let mut out = open_there(staging)?;
         let (mut bytes, mut hash, mut piece) = (0, Sha256::new(), vec![0; PIECE]);
@@ -150,7 +150,7 @@ impl<'a> Incoming<'a> {
         if trailer.sha256 != hex(&hash.finalize()) {
             return Err(broken(&self.name, "its digest is not that of what came"));
         }
-        Ok(Sent { proof: trailer.proof })
+        Ok(trailer.proof)
     }
 
     fn read(&mut self, piece: &mut [u8]) -> Result<usize> {
