@@ -22,6 +22,7 @@ use hephd::{
         backup::{self, Backup},
         seed::{self, Becoming, Receipt, Wish},
         snapshot::Source,
+        verify::{Verdict, against_store},
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -117,20 +118,32 @@ fn rehearse(
     let deadline = Duration::from_secs(args.timeout);
     let (started, address) = (Instant::now(), free_address()?);
     let serve = ["--mode", "server", "--http-addr", &address, "--insecure-no-auth"];
-    let _hub = scratch.start(host, bin, &hub, "h", &serve, deadline)?;
+    let serving = scratch.start(host, bin, &hub, "h", &serve, deadline)?;
     let url = format!("http://{address}");
     let sync = ["--mode", "local", "--hub-url", &url];
-    let _device = scratch.start(host, bin, &device, "d", &sync, deadline)?;
+    let syncing = scratch.start(host, bin, &device, "d", &sync, deadline)?;
     let mut client = Client::connect(&scratch.socket("d"), deadline)?;
     let status: SyncStatus = client.call("sync.now", &Value::Null)?;
-    if status.equal != Some(true) {
-        return Err(Error::new(
+    let equal = started.elapsed();
+    let differ = |how: &str| {
+        Error::new(
             Code::StoreDiffers,
-            format!("{} became a hub that does not end equal to its device", kept.file.display()),
+            format!("{} became a hub that does not end equal: {how}", kept.file.display()),
             "keep that backup, make a new one, and report this with: heph-ops verify",
-        ));
+        )
+    };
+    if status.equal != Some(true) {
+        return Err(differ("it and its device do not have the same ops"));
     }
-    Ok(Shown { then, live, restored, equal: started.elapsed(), all: begun.elapsed() })
+    drop((syncing, serving));
+    // Their word was that they have the same ops. This is what they make of them.
+    match against_store(&hub, &device, &host.machine, &progress)?.verdict {
+        Verdict::Equal | Verdict::Alike => {}
+        Verdict::Grown { ops } => return Err(differ(&format!("it has {ops} ops more"))),
+        Verdict::Differs(how) => return Err(differ(&how)),
+    }
+    bars.clear();
+    Ok(Shown { then, live, restored, equal, all: begun.elapsed() })
 }
 
 /// A port that nobody listens on. Whoever takes it meanwhile makes the drill

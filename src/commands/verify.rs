@@ -119,6 +119,10 @@ fn report(
             data["verdict"] = json!("equal");
             format!("✓ {name} is sound and equal to {what}, but for meta")
         }
+        Verdict::Alike => {
+            data["verdict"] = json!("alike");
+            format!("✓ {name} is sound and holds the same as {what}, in another order")
+        }
         Verdict::Grown { ops } => {
             data["verdict"] = json!("grown");
             data["new_ops"] = json!(ops);

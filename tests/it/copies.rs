@@ -64,6 +64,19 @@ fn a_hub_that_is_lost_comes_back_from_its_backup_and_its_devices() {
     // It goes on living, and still has all that it was restored with.
     let verified = sandbox.ops(&["verify", words[4], "--json"]).expect(0).json();
     assert_eq!(verified["data"]["verdict"], "grown", "{verified}");
+
+    let against = ["verify", words[4], "--against", &text(&sandbox.device_db()), "--json"];
+    // Whichever of its devices an op came from first, numbers its row.
+    let verified = sandbox.ops(&against).expect(0).json();
+    let verdict = verified["data"]["verdict"].as_str().unwrap();
+    assert!(["equal", "alike"].contains(&verdict), "{verified}");
+    // It has every op, and shows something else.
+    let wrong = format!("UPDATE nodes SET title = 'another' WHERE id = '{later}'");
+    let done = sandbox.command("sqlite3").arg(words[4]).arg(wrong).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let differs = sandbox.ops(&against).expect(4).json();
+    let says = differs["error"]["message"].as_str().unwrap();
+    assert!(says.contains("table nodes") && says.contains(&later), "{says}");
 }
 
 #[test]

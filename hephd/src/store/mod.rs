@@ -36,6 +36,7 @@ pub mod fork;
 pub mod history;
 mod intake;
 mod log;
+pub mod meaning;
 mod names;
 pub mod oplog;
 pub mod proof;

@@ -104,8 +104,16 @@ pub(super) fn row_that_differs(
     let Some((name, without_rowid)) = tables.into_iter().find(|(name, _)| name == table) else {
         return Ok(None);
     };
-    let query = rows_of(one, &name, without_rowid)?;
-    let (mut here, mut there) = (one.prepare(&query)?, other.prepare(&query)?);
+    rows_that_differ(one, other, &rows_of(one, &name, without_rowid)?)
+}
+
+/// The first row of one query that two stores answer in another way.
+pub(super) fn rows_that_differ(
+    one: &Connection,
+    other: &Connection,
+    query: &str,
+) -> Result<Option<String>> {
+    let (mut here, mut there) = (one.prepare(query)?, other.prepare(query)?);
     let columns = here.column_count();
     let (mut here, mut there) = (here.query([])?, there.query([])?);
     for place in 1.. {

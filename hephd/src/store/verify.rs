@@ -11,7 +11,9 @@ use rusqlite::Connection;
 
 use super::{
     file::{Spool, full},
+    meaning::difference,
     proof::{META, Proof, compare, flaws, prove, row_that_differs},
+    schema::{APPLICATION_ID, SCHEMA_VERSION},
     seed::{HeadReceipt, Kind, Receipt, receipt_path},
     snapshot::{Listener, Opened, Progress, damaged, reading},
 };
@@ -22,6 +24,8 @@ use crate::{error::Result, machine::Machine, op::Hash};
 pub enum Verdict {
     /// Every table holds what it should; `meta` may differ.
     Equal,
+    /// Two replicas hold the same, in rows that came in another order.
+    Alike,
     /// All that it held is there, and more has come.
     Grown {
         /// How many ops.
@@ -103,6 +107,12 @@ pub fn against_store(
     let verdict = match compare(&proof, &that) {
         None => Verdict::Equal,
         Some(difference) => {
+            if let Some(differs) = meant(&proof, &that, one.conn()?, two.conn()?, &db)? {
+                return Ok(Verified {
+                    verdict: differs.map_or(Verdict::Alike, Verdict::Differs),
+                    proof,
+                });
+            }
             let table =
                 proof.tables.iter().zip(&that.tables).find(|(a, b)| {
                     a != b && a.name == b.name && !a.name.eq_ignore_ascii_case(META)
@@ -117,6 +127,23 @@ pub fn against_store(
         }
     };
     Ok(Verified { verdict, proof })
+}
+
+/// What differs in what two stores of this version mean, if anything; none where
+/// one is not of this version.
+#[allow(clippy::option_option, reason = "not known, known to be nothing, known to be this")]
+fn meant(
+    one: &Proof,
+    other: &Proof,
+    here: &Connection,
+    there: &Connection,
+    db: &Path,
+) -> Result<Option<Option<String>>> {
+    let ours = |proof: &Proof| {
+        (proof.application_id, proof.user_version) == (APPLICATION_ID, SCHEMA_VERSION)
+    };
+    let known = ours(one) && ours(other) && one.schema == other.schema;
+    known.then(|| difference(here, there).map_err(reading(db))).transpose()
 }
 
 /// A receipt is of one owner's store, and of a seed or a restore until the next

@@ -2,9 +2,14 @@
 
 use std::os::unix::fs::FileExt;
 
-use hephd::store::{
-    backup::{Backup, Task, back_up, list, newest, prune, restore, verify},
-    verify::{Verdict, against_receipt, against_store},
+use hephd::{
+    id::OwnerId,
+    node::Change,
+    store::{
+        Birth, Store,
+        backup::{Backup, Task, back_up, list, newest, prune, restore, verify},
+        verify::{Verdict, against_receipt, against_store},
+    },
 };
 
 use super::*;
@@ -178,4 +183,32 @@ fn a_store_is_verified_by_its_receipt_or_by_another() {
     let by_row = against();
     assert!(matches!(&by_row, Verdict::Differs(how) if how.contains("row 77")), "{by_row:?}");
     assert!(files_below(lab.dir.path()).iter().all(|path| !path.contains(".spool-")));
+}
+
+/// Each replica gives out its own numbers. Who compares a hub with a device asks
+/// whether they hold the same, not whether they number it alike.
+#[test]
+fn replicas_that_number_their_rows_in_another_way_are_alike() {
+    let (lab, machine) = (Lab::new(), Machine::this());
+    let owner: OwnerId = "erich".parse().unwrap();
+    Store::create(&lab.source(), &Birth::Owned(owner.clone()), &machine.entropy).unwrap();
+    let set = |title: &str| {
+        let set = serde_json::json!({ "kind": "doc", "title": title });
+        Change::Node { id: None, set: set.as_object().unwrap().clone(), deleted: None }
+    };
+    let mut store = Store::open(&lab.source(), &machine).unwrap();
+    store.write(&owner, &[set("one"), set("other")]).unwrap();
+    drop(store);
+    lab.seed().unwrap();
+    let verdict =
+        || against_store(&lab.source(), &lab.target(), &machine, &|_| ()).unwrap().verdict;
+    let conn = Connection::open(lab.target()).unwrap();
+    let renumbered = "PRAGMA foreign_keys = OFF;
+        UPDATE ops SET n = -n, entity = -entity; UPDATE chains SET op = -op;
+        UPDATE versions SET op = -op, entity = -entity; UPDATE entities SET n = -n";
+    conn.execute_batch(renumbered).unwrap();
+    assert_eq!(verdict(), Verdict::Alike);
+    conn.execute_batch("UPDATE nodes SET hidden = 1 - hidden").unwrap();
+    let Verdict::Differs(how) = verdict() else { panic!("each node is hidden in one of them") };
+    assert!(how.starts_with("table nodes: row 1, "), "{how}");
 }
