@@ -313,15 +313,25 @@ fn announce(config: &Config) {
 }
 
 /// The signals that mean: stop.
+/// SIGXFSZ, on Linux and macOS.
+const TOO_LONG: i32 = 25;
+
 struct Signals {
     term: Signal,
     int: Signal,
+    /// Never waited for. Where files may grow no longer (`ulimit -f`), a write is
+    /// then refused like any other, and is not the end of the daemon.
+    _too_long: Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(Error::internal);
-        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            _too_long: listen(SignalKind::from_raw(TOO_LONG))?,
+        })
     }
 }
 

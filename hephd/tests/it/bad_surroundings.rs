@@ -126,6 +126,29 @@ fn row_70_a_hub_that_runs_out_of_files_does_not_spin_and_recovers() {
     assert!(hub.log().matches("nobody can be let in").count() < 20, "{}", hub.log());
 }
 
+/// A limit on the length of files is met like a disk without room.
+#[test]
+fn row_56_a_store_that_may_not_grow_is_read_on() {
+    let home = Home::new();
+    let (mut hub, _) = Daemon::hub(&home);
+    hub.wrapped_in = ["prlimit", "--fsize=2000000"].map(str::to_owned).to_vec();
+    hub.start();
+    let mut client = hub.client();
+    let mut written = 0;
+    let error = loop {
+        match add_task(&mut client, "one more") {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code, hephd::error::Code::DiskFailed, "{error}");
+    assert!(written > 10, "only {written} were taken before: {error}");
+    let list: Value =
+        client.call("node.list", &serde_json::json!({ "kind": "task", "limit": 1000 })).unwrap();
+    assert_eq!(list["nodes"].as_array().unwrap().len(), written, "{list}");
+    assert_eq!(hub.stop(), Some(0), "{}", hub.log());
+}
+
 /// Processor time of a process, in hundredths of a second.
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
