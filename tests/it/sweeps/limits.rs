@@ -96,9 +96,13 @@ pub fn disk_fills_up(subject: &'static Subject) {
     };
     let makes_file = |call: &&Call| call.changes_something() && call.text.contains(".new-");
     let opens = calls.iter().filter(|call| call.name.starts_with("open")).filter(makes_file);
-    let whole_page = |call: &&Call| call.text.ends_with(" = 4096");
-    let writes = calls.iter().filter(|call| call.name == "pwrite64").filter(whole_page);
-    let points: Vec<&Call> = opens.chain(writes.step_by(10)).collect();
+    let pages = |call: &&Call| {
+        let written = call.text.rsplit(" = ").next().and_then(|bytes| bytes.parse::<u64>().ok());
+        call.name.contains("write") && written.is_some_and(|bytes| bytes >= 4096)
+    };
+    let writes: Vec<_> = calls.iter().filter(pages).collect();
+    let step = writes.len().div_ceil(10).max(1);
+    let points: Vec<&Call> = opens.chain(writes.into_iter().step_by(step)).collect();
     assert!(points.len() >= 5, "only {} points", points.len());
     for point in points {
         place.lay();

@@ -133,3 +133,29 @@ fn a_restore_that_meets_an_error_succeeds_or_is_refused_and_nothing_half_exists(
 fn a_power_cut_leaves_nothing_or_all_of_a_restore_and_the_next_one_succeeds() {
     power::sweep(&backup::RESTORE);
 }
+
+#[test]
+fn a_backup_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room() {
+    if limits::inside("a_backup_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room") {
+        limits::disk_fills_up(&backup::BACKUP);
+    }
+}
+
+#[test]
+fn a_restore_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room() {
+    if limits::inside("a_restore_whose_disk_fills_up_is_refused_and_succeeds_once_there_is_room") {
+        limits::disk_fills_up(&backup::RESTORE);
+    }
+}
+
+#[test]
+fn backups_and_restores_whose_data_may_not_be_on_the_disk_are_refused() {
+    errors::sweep_syncs(&backup::BACKUP);
+    errors::sweep_syncs(&backup::RESTORE);
+}
+
+#[test]
+fn backups_and_restores_that_may_not_write_so_much_are_refused() {
+    limits::files_stay_short(&backup::BACKUP);
+    limits::files_stay_short(&backup::RESTORE);
+}
