@@ -15,8 +15,9 @@ pub mod uninstall_service;
 pub mod verify;
 pub mod which_store;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use hephd::{error::Result, report::Report};
 use serde_json::{Value, json};
 
@@ -27,6 +28,18 @@ use crate::{
     service::Service,
     service_manager::Manager,
 };
+
+/// A store's file, named as one: `DIR/` would become a file of that name.
+pub fn file_name() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let example = path.join("heph.db");
+        match is_folder {
+            true => Err(format!("that names a folder; name the file: {}", example.display())),
+            false => Ok(path),
+        }
+    })
+}
 
 /// How to do it; these flags stand on every command.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]

@@ -15,7 +15,7 @@ use hephd::{
 };
 use serde_json::json;
 
-use super::{How, seed::clearing};
+use super::{How, file_name, seed::clearing};
 use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
 
 /// Make a store of a backup, and prove that it is what was kept
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     /// The store; its missing folders are made, 0700
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", value_parser = file_name())]
     to: PathBuf,
     /// Replace the store that is there, if the backup has all of its changes;
     /// it is kept under another name

@@ -78,6 +78,12 @@ fn row_06_and_07_a_store_that_is_a_folder_or_has_none() {
     let nowhere = sandbox.path("no/such/heph.db").display().to_string();
     let ended = sandbox.install(&["--role", "hub", "--db", &nowhere]).expect(4);
     assert!(ended.err.contains(&nowhere) && ended.err.contains("seed"), "{}", ended.err);
+    let folder = format!("{}/", sandbox.path("hub").display());
+    for words in [["seed", "--owner-id", "me"], ["restore", "--from", "backups"]] {
+        let ended = sandbox.ops(&[&words[..], &["--to", &folder]].concat()).expect(2);
+        assert!(ended.err.contains("name the file: ") && ended.err.contains("hub/heph.db"));
+        assert!(!sandbox.path("hub").exists());
+    }
 }
 
 #[test]

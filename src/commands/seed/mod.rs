@@ -25,7 +25,7 @@ use hephd::{
 use serde_json::json;
 
 use self::source::{Feed, From};
-use super::{How, install_service};
+use super::{How, file_name, install_service};
 use crate::{bars::Bars, host::Host, service::default_label, signals::giving_way, table::bytes};
 
 /// Make a hub's store from a device's, and prove that nothing was lost
@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "SUB")]
     pub owner_sub: Option<String>,
     /// The hub's store; its missing folders are made, 0700
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", value_parser = file_name())]
     pub to: PathBuf,
     /// Replace the store that is there, if the source has all of its changes;
     /// it is kept under another name
