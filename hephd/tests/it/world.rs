@@ -28,6 +28,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::lent::Lent;
 pub use crate::{
     asked::{for_seeds, full, seeds},
+    dice::Dice,
     wire::{Ended, Trip, Way, Weather, answer, cycle},
 };
 
@@ -36,33 +37,6 @@ pub const TODAY: u64 = 1_777_000_000_000;
 
 /// A day in 2099.
 pub const YEAR_2099: u64 = 4_090_000_000_000;
-
-/// Random numbers from a seed.
-#[derive(Debug)]
-pub struct Dice(Entropy);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(Entropy::Seeded(Arc::new(AtomicU64::new(seed))))
-    }
-
-    pub fn roll(&self) -> u64 {
-        u64::from_le_bytes(self.0.bytes())
-    }
-
-    /// A number below `n`.
-    pub fn below(&self, n: usize) -> usize {
-        usize::try_from(self.roll() % n as u64).unwrap()
-    }
-
-    pub fn percent(&self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 /// A replica, and the machine that it lives on.
 #[derive(Debug)]

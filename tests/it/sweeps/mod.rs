@@ -12,6 +12,8 @@
 #[path = "../../../hephd/tests/it/asked.rs"]
 mod asked;
 mod backup;
+#[allow(dead_code, reason = "the tests of hephd throw these dice too")]
+#[path = "../../../hephd/tests/it/dice.rs"]
 mod dice;
 mod disk;
 mod errors;

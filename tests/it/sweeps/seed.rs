@@ -10,7 +10,7 @@ use hephd::store::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{Place, Sandbox, Stand, Subject};
+use super::{Place, Sandbox, Stand, Subject, asked::full};
 use crate::sandbox::{add_task, wait_for};
 
 pub const SEED: Subject = Subject {
@@ -31,7 +31,8 @@ const ROWS: &str = "rows.sql";
 pub fn prepare(sandbox: &Sandbox, stock: &Path) {
     let mut device = sandbox.device();
     let add = |device: &mut _, n| add_task(device, &format!("task {n}"));
-    (0..60).for_each(|n| drop(add(&mut device, n)));
+    // Deep, there are some 600 calls that change the disk.
+    (0..full(60, 1_500)).for_each(|n| drop(add(&mut device, n)));
     let pid = sandbox.ops(&["status", "--json"]).json()["data"]["services"][0]["pid"].as_i64();
     let pid = Pid::from_raw(i32::try_from(pid.unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();

@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use hephd::clock::Entropy;
 
+#[derive(Debug)]
 pub struct Dice(Entropy);
 
 impl Dice {
@@ -18,6 +19,14 @@ impl Dice {
     /// A number below `n`.
     pub fn below(&self, n: usize) -> usize {
         usize::try_from(self.roll() % n as u64).unwrap()
+    }
+
+    pub fn percent(&self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub fn pick<'a, T>(&self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
     }
 
     pub fn shuffle<T>(&self, things: &mut [T]) {
