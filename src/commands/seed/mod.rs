@@ -144,7 +144,10 @@ fn receive(
 ) -> Result<Report> {
     let Feed { stream, explain } = from.open(host)?;
     let come = || {
-        let incoming = Incoming::open(&from.name().unwrap_or_default(), stream)?;
+        let mut incoming = Incoming::open(&from.name().unwrap_or_default(), stream)?;
+        if matches!(from, From::Ssh(_)) {
+            incoming = incoming.by_digest();
+        }
         if *from == From::Stdin {
             let sought = Sought::Sender(incoming.header());
             if let Look::AlreadySeeded(before) = seed::look_for(&sought, wish)? {

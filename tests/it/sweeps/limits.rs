@@ -46,14 +46,14 @@ pub fn inside(test: &str) -> bool {
     false
 }
 
-/// A disk of three megabytes in the target's place.
+/// A disk of eight megabytes in the target's place.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn below(place: &Place<'_>, options: &str) -> Self {
         let target = place.target();
         std::fs::create_dir_all(&target).unwrap();
-        let options = format!("size=3m,mode=700,{options}");
+        let options = format!("size=8m,mode=700,{options}");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&target));
         Self(target)
     }

@@ -139,10 +139,7 @@ impl Taken {
         // Whoever could not prove its tables has digested its file all the same.
         let proof = match proof {
             Some(proof) => proof,
-            None if from.starts_with("ssh://") => {
-                prove(&copy, &mut |_, _| ()).map_err(reading(&from))?
-            }
-            None => return Err(stream::unproved(&from)),
+            None => prove(&copy, &mut |_, _| ()).map_err(reading(&from))?,
         };
         let meta = digests_of_meta(&copy).map_err(reading(&from))?;
         let (original, staging) = (Some(Original::Told(proof)), staging.to_owned());

@@ -76,6 +76,8 @@ pub struct Incoming<'a> {
     header: Header,
     trailer: Option<Trailer>,
     rest: Box<dyn BufRead + Send + 'a>,
+    /// Its sender may leave the proof of its tables to the digest.
+    digest_is_enough: bool,
 }
 
 impl<'a> Incoming<'a> {
@@ -92,7 +94,15 @@ impl<'a> Incoming<'a> {
             return Err(broken(name, "it does not begin like a snapshot"));
         }
         let header = line(name, &mut rest)?;
-        Ok(Self { name: name.to_owned(), header, trailer: None, rest: Box::new(rest) })
+        let (name, trailer, rest) = (name.to_owned(), None, Box::new(rest));
+        Ok(Self { name, header, trailer, rest, digest_is_enough: false })
+    }
+
+    /// For what we run ourselves where there is no heph-ops: it digests the file
+    /// there, and cannot prove its tables.
+    #[must_use]
+    pub fn by_digest(self) -> Self {
+        Self { digest_is_enough: true, ..self }
     }
 
     /// Bytes that are described elsewhere: those of a backup.
@@ -104,7 +114,8 @@ impl<'a> Incoming<'a> {
         bytes: impl Read + Send + 'a,
     ) -> Self {
         let rest = Box::new(BufReader::with_capacity(PIECE, bytes));
-        Self { name: name.to_owned(), header, trailer: Some(trailer), rest }
+        let (name, trailer) = (name.to_owned(), Some(trailer));
+        Self { name, header, trailer, rest, digest_is_enough: false }
     }
 
     /// Where it comes from.
@@ -150,7 +161,12 @@ impl<'a> Incoming<'a> {
         if trailer.sha256 != hex(&hash.finalize()) {
             return Err(broken(&self.name, "its digest is not that of what came"));
         }
-        Ok(trailer.proof)
+        match trailer.proof {
+            None if !self.digest_is_enough => {
+                Err(broken(&self.name, "it ends without a proof of its tables"))
+            }
+            proof => Ok(proof),
+        }
     }
 
     fn read(&mut self, piece: &mut [u8]) -> Result<usize> {
@@ -188,12 +204,6 @@ fn broken(name: &str, why: &str) -> Error {
         format!("the snapshot from {name} is not whole: {why}"),
         "nothing was made of it; run it again",
     )
-}
-
-/// Only what we run ourselves on another machine may leave its proof to the
-/// digests that were taken there.
-pub(super) fn unproved(from: &Path) -> Error {
-    broken(&from.to_string_lossy(), "it ends without a proof of its tables")
 }
 
 /// How sending ended.

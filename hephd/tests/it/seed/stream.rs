@@ -94,6 +94,26 @@ fn what_follows_the_end_is_refused() {
     lab.assert_no_target();
 }
 
+/// The digest shows that the bytes came, not that they were a whole store.
+#[test]
+fn what_its_sender_has_not_proved_is_taken_only_where_that_is_allowed() {
+    let lab = Lab::with_store();
+    let mut stream = sent(&lab.source());
+    let start = stream.windows(9).rposition(|at| at == b"{\"sha256\"").unwrap();
+    let mut trailer: serde_json::Value = serde_json::from_slice(&stream[start..]).unwrap();
+    assert!(trailer["proof"].is_object(), "{trailer}");
+    trailer["proof"] = serde_json::Value::Null;
+    stream.truncate(start);
+    stream.extend(format!("{trailer}\n").bytes());
+    let error = received(STDIN, &stream, &lab.target()).unwrap_err();
+    assert!(error.message.contains("without a proof"), "{error}");
+    lab.assert_no_target();
+    let incoming = Incoming::open("ssh://laptop/heph.db", &stream[..]).unwrap().by_digest();
+    let machine = Machine::this();
+    seed::seed(Source::Stream(incoming), &wish(&lab.target()), &machine, &|_| ()).unwrap();
+    assert_eq!(dump(&lab.source()), dump(&lab.target()));
+}
+
 /// A hub's store is sent like any other, and no seed takes it.
 #[test]
 fn a_hubs_snapshot_is_no_seed() {
