@@ -22,7 +22,7 @@ use hephd::{
         backup::{self, Backup},
         seed::{self, Becoming, Receipt, Wish},
         snapshot::Source,
-        verify::{Verdict, against_store},
+        verify::{Verdict, against_store, ops_apart},
     },
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -55,6 +55,8 @@ pub struct Args {
 struct Shown {
     then: Receipt,
     live: Receipt,
+    /// How many ops the store has that the backup has not.
+    since: u64,
     restored: Duration,
     equal: Duration,
     all: Duration,
@@ -67,7 +69,7 @@ struct Shown {
 /// end equal. Nothing is left of the scratch hub and device.
 pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     let store = args.store.find(host)?;
-    let kept = restore::find(&args.from, Some(&store.name))?;
+    let kept = restore::find(&args.from, Some(&store.db))?;
     let then = kept.load()?;
     let bin = args.bin.clone().map_or_else(|| host.hephd(), Ok)?;
     if how.check {
@@ -112,8 +114,17 @@ fn rehearse(
     backup::restore(kept, &then, &wish, &host.machine, &progress)?;
     let restored = begun.elapsed();
     let wish = Wish { to: &device, becoming: Becoming::Device, ..wish };
+    let name = live.display();
     let live = seed::seed(Source::Store(live), &wish, &host.machine, &progress)?;
     bars.clear();
+    let (since, lost) = ops_apart(&device, &hub, &host.machine)?;
+    if lost > 0 {
+        return Err(Error::new(
+            Code::StoreDiffers,
+            format!("{name} lacks ops that {} has: {lost}", kept.file.display()),
+            "find out what became of them; keep that backup, which has them: heph-ops restore",
+        ));
+    }
 
     let deadline = Duration::from_secs(args.timeout);
     let (started, address) = (Instant::now(), free_address()?);
@@ -143,7 +154,7 @@ fn rehearse(
         Verdict::Differs(how) => return Err(differ(&how)),
     }
     bars.clear();
-    Ok(Shown { then, live, restored, equal, all: begun.elapsed() })
+    Ok(Shown { then, live, since, restored, equal, all: begun.elapsed() })
 }
 
 /// A port that nobody listens on. Whoever takes it meanwhile makes the drill
@@ -227,7 +238,7 @@ impl Drop for Running {
 
 fn describe(kept: &Backup, shown: &Shown, host: &Host) -> Report {
     let (then, live) = (&shown.then, &shown.live);
-    let later = live.op_count.unwrap_or(0).saturating_sub(then.op_count.unwrap_or(0));
+    let later = shown.since;
     let data = json!({
         "backup": kept.file,
         "as_of": then.at,

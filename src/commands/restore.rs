@@ -5,8 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use hephd::{
-    error::{Error, Result},
-    paths::quoted,
+    error::Result,
     report::{Report, Style},
     store::{
         backup::{self, Backup},
@@ -36,26 +35,12 @@ pub struct Args {
     run_as: Option<String>,
 }
 
-/// A backup's file, or the newest of a folder, of the named service.
+/// A backup's file, or the newest of a folder, of a store where that is named.
 ///
 /// # Errors
-/// `backup_not_found`; `usage` where a folder has those of several stores and
-/// none is named.
-pub fn find(from: &Path, name: Option<&str>) -> Result<Backup> {
-    if from.is_file() {
-        return Backup::at(from);
-    }
-    let newest = backup::newest(from, name)?;
-    let mut names: Vec<_> = backup::list(from, name)?.iter().map(Backup::name).collect();
-    names.sort();
-    names.dedup();
-    if names.len() < 2 {
-        return Ok(newest);
-    }
-    Err(Error::usage(
-        format!("{} has backups of several stores: {}", from.display(), names.join(", ")),
-        format!("name the file, for example {}", quoted(&newest.file)),
-    ))
+/// As [`Backup::at`] and [`backup::newest`].
+pub fn find(from: &Path, of: Option<&Path>) -> Result<Backup> {
+    if from.is_file() { Backup::at(from) } else { backup::newest(from, of) }
 }
 
 /// Restores.

@@ -88,7 +88,7 @@ fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
 }
 
 fn verify_folder(args: &Args) -> Result<Report> {
-    let kept = backup::list(&args.db, None)?;
+    let kept = backup::list(&args.db)?;
     if kept.is_empty() {
         backup::newest(&args.db, None)?;
     }

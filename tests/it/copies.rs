@@ -97,6 +97,27 @@ fn a_drill_ends_equal_and_leaves_nothing() {
     equal(&sandbox);
 }
 
+/// A store that has lost something since is found by the drill as well.
+#[test]
+fn a_drill_of_a_store_that_lacks_what_its_backup_has_says_so() {
+    let sandbox = Sandbox::new();
+    let mut device = sandbox.device();
+    let early = sandbox.back_up();
+    add_task(&mut device, "after the first backup");
+    let late = sandbox.back_up();
+    let [early, late] = [&early, &late].map(|made| made["data"]["file"].as_str().unwrap());
+    let old = text(&sandbox.path("old/heph.db"));
+    sandbox.ops(&["restore", "--from", early, "--to", &old]).expect(0);
+    // A folder's newest would be another store's, for all that anybody knows.
+    let backups = text(&sandbox.path("backups"));
+    let ended =
+        sandbox.ops(&["drill", "--db", &old, "--from", &backups, "--json"]).expect(4).json();
+    assert_eq!(ended["error"]["code"], "backup_not_found", "{ended}");
+    let ended = sandbox.ops(&["drill", "--db", &old, "--from", late, "--json"]).expect(4).json();
+    let says = ended["error"]["message"].as_str().unwrap();
+    assert!(says.contains("lacks ops that") && says.contains(&old), "{says}");
+}
+
 /// A backup that was changed since is found by the drill, not by the disaster.
 #[test]
 fn a_drill_with_a_damaged_backup_says_so() {

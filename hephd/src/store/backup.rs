@@ -142,7 +142,8 @@ fn copy_and_prove(
     let mut taken = opened.copy(nursery.staging(), progress)?;
     let proved = taken.prove(|_| false, progress)?;
     let (owner, origin, at) = (judged.owner, judged.origin, rfc3339(started));
-    let mark = SeededFrom { source: name_of(db), owner, origin, at, sha256: None };
+    // By whichever link it was named, it is one store.
+    let mark = SeededFrom { source: name_of(&real_file(db)?), owner, origin, at, sha256: None };
     let mut receipt = Receipt::of(Kind::Backup, &proved, &mark, &taken.copy);
     receipt.epoch = judged.epoch;
     receipt.warnings = std::mem::take(&mut taken.warnings);

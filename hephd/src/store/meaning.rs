@@ -6,7 +6,9 @@
 //! and entities. What is worked out from the ops is read as well: a replica that
 //! has every op and shows something else is not the same.
 
-use rusqlite::{Connection, Result};
+use std::cmp::Ordering;
+
+use rusqlite::{Connection, Result, Row};
 
 use super::proof::rows_that_differ;
 
@@ -54,6 +56,51 @@ const TABLES: [(&str, &str); 7] = [
          FROM owners w CROSS JOIN links l ON l.owner = w.n ORDER BY w.id, l.id",
     ),
 ];
+
+/// The ops in the order of their ids, whose place is in an index.
+const OPS: &str = "SELECT w.id, o.id FROM owners w CROSS JOIN ops o ON o.owner = w.n
+    ORDER BY w.id, o.id";
+
+/// Whether a table is told by [`difference`], or only numbers what is.
+#[must_use]
+pub(super) fn tells_of(table: &str) -> bool {
+    let numbers = ["meta", "owners", "entities"];
+    TABLES.iter().any(|(name, _)| *name == table) || numbers.contains(&table)
+}
+
+/// How many ops only the first of two replicas has, and how many only the other.
+///
+/// # Errors
+/// SQLite's, reading.
+pub fn ops_apart(one: &Connection, other: &Connection) -> Result<(u64, u64)> {
+    let (mut here, mut there) = (one.prepare(OPS)?, other.prepare(OPS)?);
+    let (mut here, mut there) = (here.query([])?, there.query([])?);
+    let (mut left, mut right) = (op(here.next()?)?, op(there.next()?)?);
+    let (mut only_here, mut only_there) = (0, 0);
+    loop {
+        let order = match (&left, &right) {
+            (None, None) => return Ok((only_here, only_there)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(left), Some(right)) => left.cmp(right),
+        };
+        if order.is_le() {
+            left = op(here.next()?)?;
+        }
+        if order.is_ge() {
+            right = op(there.next()?)?;
+        }
+        match order {
+            Ordering::Less => only_here += 1,
+            Ordering::Equal => {}
+            Ordering::Greater => only_there += 1,
+        }
+    }
+}
+
+fn op(row: Option<&Row<'_>>) -> Result<Option<(String, String)>> {
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
 
 /// The first thing that one replica holds and the other does not, in words. Both
 /// have the tables of this version.

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 
 use super::{
     file::{Spool, full},
-    meaning::difference,
-    proof::{META, Proof, compare, flaws, prove, row_that_differs},
+    meaning,
+    proof::{META, Proof, TableProof, compare, flaws, prove, row_that_differs},
     schema::{APPLICATION_ID, SCHEMA_VERSION},
     seed::{HeadReceipt, Kind, Receipt, receipt_path},
     snapshot::{Listener, Opened, Progress, damaged, reading},
@@ -107,11 +107,8 @@ pub fn against_store(
     let verdict = match compare(&proof, &that) {
         None => Verdict::Equal,
         Some(difference) => {
-            if let Some(differs) = meant(&proof, &that, one.conn()?, two.conn()?, &db)? {
-                return Ok(Verified {
-                    verdict: differs.map_or(Verdict::Alike, Verdict::Differs),
-                    proof,
-                });
+            if let Some(verdict) = meant(&proof, &that, one.conn()?, two.conn()?, &db)? {
+                return Ok(Verified { verdict, proof });
             }
             let table =
                 proof.tables.iter().zip(&that.tables).find(|(a, b)| {
@@ -129,21 +126,51 @@ pub fn against_store(
     Ok(Verified { verdict, proof })
 }
 
-/// What differs in what two stores of this version mean, if anything; none where
-/// one is not of this version.
-#[allow(clippy::option_option, reason = "not known, known to be nothing, known to be this")]
+/// How many ops only the first of two stores has, and how many only the other.
+///
+/// # Errors
+/// As of a seed's source.
+pub fn ops_apart(db: &Path, other: &Path, machine: &Machine) -> Result<(u64, u64)> {
+    let (db, other) = (full(db), full(other));
+    let spool = Spool::near(&db, &machine.entropy)?;
+    let one = Opened::at(&db, &spool.path("source.db"))?;
+    let two = Opened::at(&other, &spool.path("other.db"))?;
+    meaning::ops_apart(one.conn()?, two.conn()?).map_err(reading(&db))
+}
+
+/// What two stores of this version mean. None where one is of another version, or
+/// where what differs is in somebody else's table.
 fn meant(
     one: &Proof,
     other: &Proof,
     here: &Connection,
     there: &Connection,
     db: &Path,
-) -> Result<Option<Option<String>>> {
+) -> Result<Option<Verdict>> {
     let ours = |proof: &Proof| {
         (proof.application_id, proof.user_version) == (APPLICATION_ID, SCHEMA_VERSION)
     };
-    let known = ours(one) && ours(other) && one.schema == other.schema;
-    known.then(|| difference(here, there).map_err(reading(db))).transpose()
+    let strange = |table: &&TableProof| !meaning::tells_of(&table.name);
+    let strangers =
+        |proof: &Proof| proof.tables.iter().filter(strange).cloned().collect::<Vec<_>>();
+    if !ours(one)
+        || !ours(other)
+        || one.schema != other.schema
+        || strangers(one) != strangers(other)
+    {
+        return Ok(None);
+    }
+    let verdict = match meaning::ops_apart(here, there).map_err(reading(db))? {
+        (0, 0) => meaning::difference(here, there)
+            .map_err(reading(db))?
+            .map_or(Verdict::Alike, Verdict::Differs),
+        (ops, 0) => Verdict::Grown { ops },
+        (0, lacks) => Verdict::Differs(format!("ops that it lacks: {lacks}")),
+        (ops, lacks) => {
+            Verdict::Differs(format!("ops that it lacks: {lacks}; that it alone has: {ops}"))
+        }
+    };
+    Ok(Some(verdict))
 }
 
 /// A receipt is of one owner's store, and of a seed or a restore until the next

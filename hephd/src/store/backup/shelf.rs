@@ -1,12 +1,18 @@
 //! The backups in a folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     error::{Code, Error, Result, file},
+    paths::quoted,
     store::{
-        file::{beside, folder},
+        file::{beside, folder, full},
         seed::{Kind, Receipt, receipt_path},
+        snapshot::{name_of, real_file},
     },
 };
 
@@ -15,6 +21,9 @@ const SUFFIX: &str = ".db.zst";
 
 /// How long the time in a name is: `20261127T154400.123Z`.
 const STAMP: usize = 20;
+
+/// What to do about a backup that is not there.
+const NAMES: &str = "list them: ls the folder that heph-ops backup --to was given";
 
 /// A backup's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,23 +53,16 @@ impl Backup {
             return Err(Error::new(
                 Code::BackupNotFound,
                 format!("there is no backup at {}", path.display()),
-                "list them: ls the folder that heph-ops backup --to was given",
+                NAMES,
             ));
         }
         Ok(Self { file: path.to_owned() })
     }
 
-    /// What its name begins with: whose it is.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let text = self.file.file_name().unwrap_or_default().to_string_lossy();
-        parts(&text).map_or_else(|| text.to_string(), |(name, _)| name.to_owned())
-    }
-
     /// Its path without the ending.
     pub(super) fn stem(&self) -> PathBuf {
-        let text = self.file.as_os_str().to_string_lossy().into_owned();
-        PathBuf::from(text.strip_suffix(SUFFIX).unwrap_or(&text))
+        let path = self.file.as_os_str().as_bytes();
+        OsStr::from_bytes(path.strip_suffix(SUFFIX.as_bytes()).unwrap_or(path)).into()
     }
 
     /// Where its receipt is.
@@ -78,17 +80,16 @@ impl Backup {
     }
 }
 
-/// The backups of one name, or of any, newest first.
+/// The backups in a folder, newest first.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub fn list(folder: &Path, name: Option<&str>) -> Result<Vec<Backup>> {
+pub fn list(folder: &Path) -> Result<Vec<Backup>> {
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(file(folder, "read"))? {
         let path = entry.map_err(file(folder, "read"))?.path();
         let text = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((whose, stamp)) = parts(&text) else { continue };
-        if name.is_none_or(|name| name == whose) {
+        if let Some((_, stamp)) = parts(&text) {
             found.push((stamp.to_owned(), path));
         }
     }
@@ -110,22 +111,43 @@ fn parts(text: &str) -> Option<(&str, &str)> {
     (is_time && !name.is_empty() && !name.starts_with('.')).then_some((name, stamp))
 }
 
-/// The newest backup in a folder.
+/// The newest backup in a folder: of the store at `of`, or where none is named, of
+/// the only one that has any there. Which store one is of is what its receipt says;
+/// files are called as people like.
 ///
 /// # Errors
-/// `backup_not_found` where there is none.
-pub fn newest(folder: &Path, name: Option<&str>) -> Result<Backup> {
-    let none = || {
-        Error::new(
-            Code::BackupNotFound,
-            format!("there is no backup in {}", folder.display()),
-            format!("make one: heph-ops backup --to {}", folder.display()),
-        )
-    };
-    if !folder.exists() {
-        return Err(none());
+/// `backup_not_found` where there is none; `usage` where it is not clear of which.
+pub fn newest(folder: &Path, of: Option<&Path>) -> Result<Backup> {
+    let none = |what: String, hint: String| Error::new(Code::BackupNotFound, what, hint);
+    let name = folder.display();
+    if folder.as_os_str().as_bytes().ends_with(SUFFIX.as_bytes()) {
+        return Err(none(format!("there is no backup at {name}"), NAMES.to_owned()));
     }
-    list(folder, name)?.into_iter().next().ok_or_else(none)
+    let all = if folder.exists() { list(folder)? } else { Vec::new() };
+    let Some(newest) = all.first().cloned() else {
+        let hint = format!("make one: heph-ops backup --to {}", quoted(folder));
+        return Err(none(format!("there is no backup in {name}"), hint));
+    };
+    let known: Vec<_> =
+        all.into_iter().filter_map(|kept| Some((kept.load().ok()?, kept))).collect();
+    let mut stores: Vec<_> = known.iter().map(|(then, _)| (&then.source, &then.owner_id)).collect();
+    stores.sort();
+    stores.dedup();
+    let sources: Vec<_> = stores.iter().map(|(source, _)| source.as_str()).collect();
+    match of.map(|db| name_of(&real_file(db).unwrap_or_else(|_| full(db)))) {
+        Some(db) => {
+            let ours = known.iter().find(|(then, _)| then.source == db);
+            ours.map(|(_, kept)| kept.clone()).ok_or_else(|| {
+                let what = format!("{name} has no backup of {db}; it has those of");
+                none(format!("{what} {}", sources.join(", ")), "name the file: --from FILE".into())
+            })
+        }
+        None if stores.len() < 2 => Ok(known.into_iter().next().map_or(newest, |(_, kept)| kept)),
+        None => Err(Error::usage(
+            format!("{name} has backups of several stores: {}", sources.join(", ")),
+            format!("name the file, for example {}", quoted(&newest.file)),
+        )),
+    }
 }
 
 /// Removes the oldest backups of the store that `made` is of until so many are
@@ -136,12 +158,12 @@ pub fn newest(folder: &Path, name: Option<&str>) -> Result<Backup> {
 /// # Errors
 /// When one cannot be removed.
 pub fn prune(made: &Backup, keep: usize) -> Result<Vec<PathBuf>> {
-    let (folder, name, ours) = (folder(&made.file), made.name(), made.load()?);
+    let (folder, ours) = (folder(&made.file), made.load()?);
     let same = |kept: &Backup| {
         let theirs = kept.load();
         theirs.is_ok_and(|r| r.owner_id == ours.owner_id && r.source == ours.source)
     };
-    let others = list(folder, Some(&name))?.into_iter().filter(|kept| kept != made && same(kept));
+    let others = list(folder)?.into_iter().filter(|kept| kept != made && same(kept));
     let mut gone = Vec::new();
     for backup in others.skip(keep.saturating_sub(1)) {
         // The receipt last: a backup always has one.

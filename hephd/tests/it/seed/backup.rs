@@ -126,8 +126,9 @@ fn the_newest_come_first_and_so_many_are_kept() {
     assert_eq!(newest(&lab.shelf(), None).unwrap(), made[3]);
     let gone = prune(&made[3], 2).unwrap();
     assert_eq!(gone, [made[1].file.clone(), made[0].file.clone()]);
-    let left = list(&lab.shelf(), Some("device")).unwrap();
-    assert_eq!(left, [made[3].clone(), made[2].clone()]);
+    let left = list(&lab.shelf()).unwrap();
+    let strange = Backup { file: other.clone() };
+    assert_eq!(left, [made[3].clone(), made[2].clone(), strange]);
     assert!(other.exists() && lab.shelf().join("notes.txt").exists());
     assert!(!made[0].receipt().exists() && made[2].receipt().exists());
 }
@@ -201,7 +202,7 @@ fn replicas_that_number_their_rows_in_another_way_are_alike() {
     drop(store);
     lab.seed().unwrap();
     let verdict =
-        || against_store(&lab.source(), &lab.target(), &machine, &|_| ()).unwrap().verdict;
+        || against_store(&lab.target(), &lab.source(), &machine, &|_| ()).unwrap().verdict;
     let conn = Connection::open(lab.target()).unwrap();
     let renumbered = "PRAGMA foreign_keys = OFF;
         UPDATE ops SET n = -n, entity = -entity; UPDATE chains SET op = -op;
@@ -211,4 +212,35 @@ fn replicas_that_number_their_rows_in_another_way_are_alike() {
     conn.execute_batch("UPDATE nodes SET hidden = 1 - hidden").unwrap();
     let Verdict::Differs(how) = verdict() else { panic!("each node is hidden in one of them") };
     assert!(how.starts_with("table nodes: row 1, "), "{how}");
+
+    // An op less, and one of its own.
+    let last = "(SELECT max(n) FROM ops)";
+    let lost = format!(
+        "DELETE FROM chains WHERE op = {last}; DELETE FROM versions WHERE op = {last};
+         DELETE FROM ops WHERE n = {last}"
+    );
+    conn.execute_batch(&lost).unwrap();
+    assert_eq!(verdict(), Verdict::Differs("ops that it lacks: 1".to_owned()));
+    conn.execute_batch("UPDATE ops SET id = 'x' WHERE n = (SELECT max(n) FROM ops)").unwrap();
+    let Verdict::Differs(how) = verdict() else { panic!("it lacks two") };
+    assert_eq!(how, "ops that it lacks: 2; that it alone has: 1");
+    conn.execute_batch(&lost).unwrap();
+    let back = against_store(&lab.source(), &lab.target(), &machine, &|_| ()).unwrap().verdict;
+    assert_eq!(back, Verdict::Grown { ops: 2 });
+}
+
+/// A table of somebody else's is data like any other.
+#[test]
+fn a_strangers_table_that_differs_is_no_likeness() {
+    let (lab, machine) = (Lab::new(), Machine::this());
+    let owner: OwnerId = "erich".parse().unwrap();
+    Store::create(&lab.source(), &Birth::Owned(owner), &machine.entropy).unwrap();
+    let conn = Connection::open(lab.source()).unwrap();
+    conn.execute_batch("CREATE TABLE extra (x); INSERT INTO extra VALUES (1), (2)").unwrap();
+    drop(conn);
+    lab.seed().unwrap();
+    let conn = Connection::open(lab.target()).unwrap();
+    conn.execute_batch("DELETE FROM extra WHERE x = 2").unwrap();
+    let found = against_store(&lab.source(), &lab.target(), &machine, &|_| ()).unwrap().verdict;
+    assert!(matches!(&found, Verdict::Differs(how) if how.contains("table extra")), "{found:?}");
 }
