@@ -51,6 +51,7 @@ fn judge_schema(conn: &Connection, path: &Path) -> Result<()> {
            AND lower(c.name) IN ('key', 'value') AND c.hidden = 0";
     let number =
         |query| conn.query_row(query, [], |row| row.get::<_, i32>(0)).map_err(reading(path));
+    refuse_impostors(conn, path)?;
     let application = number("PRAGMA application_id")?;
     if application != 0 && application != APPLICATION_ID {
         return Err(stranger(path, &format!("its application id is {application:#x}")));
@@ -63,6 +64,19 @@ fn judge_schema(conn: &Connection, path: &Path) -> Result<()> {
         Ok(())
     } else {
         Err(stranger(path, "it has no table meta(key, value)"))
+    }
+}
+
+/// SQLite looks for a table of that name before its own, and what that one
+/// leaves out of the list of tables would be copied unproved.
+fn refuse_impostors(conn: &Connection, path: &Path) -> Result<()> {
+    const NAMES: &str = "SELECT name FROM sqlite_schema
+         WHERE type IN ('table', 'view') AND lower(name) GLOB 'pragma_*'";
+    let mut names = conn.prepare(NAMES).map_err(reading(path))?;
+    let mut names = names.query_map([], |row| row.get::<_, String>(0)).map_err(reading(path))?;
+    match names.next().transpose().map_err(reading(path))? {
+        None => Ok(()),
+        Some(name) => Err(stranger(path, &format!("its {name} hides what SQLite calls so"))),
     }
 }
 
