@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     own::{Fresh, make_own},
     publish::publish,
-    receipt::{op_ahead, refuse_shrunk},
+    receipt::{op_ahead, origin_missing, refuse_shrunk},
     replace::Outgoing,
     target::Standing,
 };
@@ -278,6 +278,7 @@ fn stage(
     let proved = taken.prove(|key| fresh.may_change(key), progress)?;
     let mut receipt = Receipt::of_seed(&proved, &fresh, &taken.copy, wish.to);
     receipt.warnings = std::mem::take(&mut taken.warnings);
+    receipt.warnings.extend(origin_missing(&taken.judged));
     receipt.warnings.extend(op_ahead(&taken.copy, started));
     receipt.replaced = outgoing.map(|outgoing| name_of(outgoing.keep()));
     taken.close()?;

@@ -320,6 +320,9 @@ fn case_28_a_source_without_origin_gets_a_copy_with_one() {
     let receipt = lab.seed().unwrap();
     assert_eq!(receipt.old_origin, None);
     assert_eq!(Some(meta(&lab.target(), "origin")), receipt.new_origin);
+    assert_eq!(receipt.warnings[0].code, "origin_missing");
+    let text = fs::read_to_string(receipt_path(&lab.target())).unwrap();
+    assert_eq!(serde_json::from_str::<Receipt>(&text).unwrap().warnings, receipt.warnings);
 }
 
 #[test]

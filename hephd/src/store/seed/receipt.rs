@@ -21,7 +21,7 @@ use crate::{
     store::{
         file::{User, beside, folder, sync_to_medium},
         proof::{Proof, TableProof},
-        snapshot::{Proved, name_of},
+        snapshot::{Judged, Proved, name_of},
     },
 };
 
@@ -291,6 +291,13 @@ pub(in crate::store) fn refuse_shrunk(db: &Path, conn: &Connection) -> Result<()
         format!("{} has {now} ops, and had {most} when its receipt was written", db.display()),
         "look for what is missing: a lost heph.db-wal, a backup; nothing was made of it",
     ))
+}
+
+/// Whoever makes a hub by hand takes the origin away: such a copy was meant to
+/// become a replica of its own already.
+pub(super) fn origin_missing(source: &Judged) -> Option<Warning> {
+    let text = "the source has no origin: it was reset already; the copy gets its own";
+    source.origin.is_none().then(|| Warning::new("origin_missing", text))
 }
 
 /// An op that was stamped in the far future: harmless, and worth knowing,
