@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 
 mod backup;
+mod daemons;
 mod damage;
 mod hot;
 mod proof;

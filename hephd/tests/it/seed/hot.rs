@@ -11,6 +11,7 @@ use std::{
 use hephd::store::file::StoreLock;
 
 use super::*;
+use crate::asked::full;
 
 /// Writes a node and a word in one transaction, again and again, until `last`
 /// reaches `limit`; a limit below zero ends it.
@@ -213,7 +214,7 @@ fn seed_as_told() {
 
 #[test]
 fn case_14_of_many_seeds_at_once_exactly_one_succeeds() {
-    for _ in 0..10 {
+    for _ in 0..full(10, 500) {
         let lab = Lab::with_store();
         let start = Barrier::new(4);
         let run = || {

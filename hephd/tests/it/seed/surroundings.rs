@@ -14,6 +14,7 @@ use super::{
     hot::{seed_where, snatch},
     *,
 };
+use crate::asked::full;
 
 /// A device whose daemon was killed, and whose log somebody took away.
 #[test]
@@ -53,7 +54,7 @@ fn case_05_a_source_with_fewer_ops_than_its_receipt_is_refused() {
 
 #[test]
 fn case_13_a_hub_that_starts_meanwhile_makes_the_store_or_finds_one() {
-    let rounds = if std::env::var_os("HEPH_FULL").is_some() { 500 } else { 40 };
+    let rounds = full(40, 500);
     let mut seeded = 0;
     for _ in 0..rounds {
         let lab = Lab::with_store();
