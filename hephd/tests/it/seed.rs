@@ -11,6 +11,7 @@ mod backup;
 mod daemons;
 mod damage;
 mod hot;
+mod links;
 mod proof;
 mod refusals;
 mod replace;
