@@ -16,6 +16,7 @@ mod disasters;
 #[path = "../../hephd/tests/it/first_line.rs"]
 mod first_line;
 mod identity;
+mod interrupts;
 mod rendered_blueprint;
 mod rendered_files;
 mod rendered_site;

@@ -1,7 +1,6 @@
 //! `heph-ops seed` on a live device, and what an independent program finds.
 
 use std::{
-    io::Read,
     path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -9,7 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::sandbox::{Sandbox, add_task, free_port, program, wait_for};
+use super::{
+    interrupts::{is_staged, leave_nothing},
+    sandbox::{Sandbox, add_task, free_port, program},
+};
 
 /// Asks the `sqlite3` program, which knows nothing of ours.
 fn sqlite3(db: &Path, sql: &str) -> String {
@@ -112,24 +114,12 @@ fn fifty_megabytes_with_a_writer_at_work_lose_nothing_that_was_there() {
 }
 
 fn case_41_an_interrupted_seed_leaves_nothing(sandbox: &Sandbox, from: &Path, to: &Path) {
-    use rustix::process::Signal;
-    for (signal, code, told) in
-        [(Signal::TERM, 143, "terminated"), (Signal::INT, 130, "interrupted")]
-    {
+    let seed = || {
         let mut command = sandbox.command(program("heph-ops"));
         command.arg("seed").arg("--from").arg(from).arg("--to").arg(to).arg("--json");
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let left = || std::fs::read_dir(to.parent().unwrap()).into_iter().flatten().count();
-        wait_for("the copy to begin", || left() > 0);
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, signal).unwrap();
-        let mut out = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(code), "{out}");
-        let document: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(document["error"]["code"], told);
-        assert_eq!(left(), 0);
-    }
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    leave_nothing(to, seed, |_| is_staged(to));
 }
 
 /// The most that a program ever had in memory, in kB.

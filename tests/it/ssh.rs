@@ -8,13 +8,17 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use hephd::clock::Entropy;
 
-use super::sandbox::{Ended, Sandbox, add_task, free_port, program, wait_for};
+use super::{
+    interrupts::{is_staged, leave_nothing},
+    sandbox::{Ended, Sandbox, add_task, free_port, program, wait_for},
+};
 
 /// A laptop with sshd, its heph-ops on the path there or not, and a line to it.
 struct Laptop {
@@ -30,11 +34,13 @@ impl Drop for Laptop {
     }
 }
 
-/// Passes bytes on, and cuts the connection after so many from the laptop.
+/// Passes bytes on, and cuts the connection after so many from the laptop, or
+/// holds it without another byte.
 #[derive(Default)]
 struct Line {
     limit: AtomicU64,
     passed: AtomicU64,
+    holds: AtomicBool,
 }
 
 impl Line {
@@ -52,7 +58,16 @@ impl Line {
     }
 
     fn lets(&self, bytes: u64) -> bool {
-        self.passed.fetch_add(bytes, Ordering::SeqCst) + bytes <= self.limit.load(Ordering::SeqCst)
+        let passed = self.passed.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let lets = passed <= self.limit.load(Ordering::SeqCst);
+        while !lets && self.holds.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        lets
+    }
+
+    fn is_full(&self) -> bool {
+        self.passed.load(Ordering::SeqCst) > self.limit.load(Ordering::SeqCst)
     }
 
     fn cut_after(&self, bytes: u64) {
@@ -141,10 +156,21 @@ impl Laptop {
     }
 
     fn seed(&self, from: &str) -> Ended {
+        self.command(from).output().unwrap().into()
+    }
+
+    fn command(&self, from: &str) -> Command {
         let path = format!("{}:/usr/bin:/bin", self.sandbox.path("bin").display());
         let mut command = self.sandbox.command(program("heph-ops"));
         command.env("PATH", path).args(["seed", "--json", "--from", from, "--to"]);
-        command.arg(self.sandbox.path("hub/heph.db")).output().unwrap().into()
+        command.arg(self.sandbox.path("hub/heph.db"));
+        command
+    }
+
+    fn has_spools(&self) -> bool {
+        let folder = self.sandbox.device_db();
+        let files = std::fs::read_dir(folder.parent().unwrap()).unwrap().flatten();
+        files.into_iter().any(|file| file.file_name().to_string_lossy().contains(".spool-"))
     }
 
     fn address(&self) -> String {
@@ -199,11 +225,24 @@ fn case_38_a_line_that_is_cut_anywhere_makes_nothing() {
     laptop.line.cut_after(u64::MAX);
     assert_eq!(laptop.seed(&laptop.address()).expect(0).json()["status"], "seeded");
     assert_eq!(before, source(&laptop));
-    wait_for("the spools on the laptop to go", || {
-        let folder = laptop.sandbox.device_db();
-        let files = std::fs::read_dir(folder.parent().unwrap()).unwrap().flatten();
-        !files.into_iter().any(|file| file.file_name().to_string_lossy().contains(".spool-"))
-    });
+    wait_for("the spools on the laptop to go", || !laptop.has_spools());
+}
+
+#[test]
+fn case_41_a_seed_that_waits_for_a_laptop_leaves_nothing() {
+    let laptop = Laptop::new(&with_ours());
+    let to = laptop.sandbox.path("hub/heph.db");
+    laptop.line.holds.store(true, Ordering::SeqCst);
+    let seed = || {
+        laptop.line.cut_after(60_000);
+        laptop.command(&laptop.address()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    // What an ended seed's ssh still took would count as the next one's.
+    leave_nothing(&to, seed, |_| laptop.line.is_full() && is_staged(&to));
+    laptop.line.holds.store(false, Ordering::SeqCst);
+    wait_for("the spools on the laptop to go", || !laptop.has_spools());
+    laptop.line.cut_after(u64::MAX);
+    assert_eq!(laptop.seed(&laptop.address()).expect(0).json()["status"], "seeded");
 }
 
 #[test]
