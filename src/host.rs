@@ -172,7 +172,8 @@ impl Host {
         Ok(child)
     }
 
-    /// Starts a program beside this one; what it prints goes into a file.
+    /// Starts a program beside this one; what it prints goes into a file. Its
+    /// standard input ends when this process does, however that ends.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -182,7 +183,7 @@ impl Host {
         let mut options = OpenOptions::new();
         let log =
             options.create(true).append(true).mode(0o600).open(log).map_err(file(log, "open"))?;
-        let (stdin, stderr) = (Stdio::null(), log.try_clone().map_err(Error::internal)?);
+        let (stdin, stderr) = (Stdio::piped(), log.try_clone().map_err(Error::internal)?);
         let mut command = Command::new(program);
         command.args(args).stdin(stdin).stdout(log).stderr(stderr).process_group(0);
         Ok(command.spawn().with_context(|| format!("cannot run {program}"))?)

@@ -8,19 +8,20 @@ use std::{
     time::Duration,
 };
 
-use hephd::report::{self, Style};
+use hephd::{
+    report::{self, Style},
+    store::file::clear_unfinished,
+};
 
 use crate::host::Host;
 
-/// Runs `work`; a signal meanwhile runs `clear` in its place, is told, and ends
-/// the process. All that such work makes before its end must be what `clear`
-/// takes away.
+/// Runs `work`; a signal meanwhile takes away what is not finished, is told, and
+/// ends the process.
 #[allow(clippy::disallowed_methods, reason = "the work cannot be asked to stop")]
 pub fn giving_way<T>(
     host: &Host,
     style: Style,
     command: &'static str,
-    clear: impl FnOnce() + Send + 'static,
     work: impl FnOnce() -> T,
 ) -> T {
     // Whoever takes it has the last word.
@@ -35,7 +36,7 @@ pub fn giving_way<T>(
             }
         };
         if !taken.swap(true, Ordering::SeqCst) {
-            clear();
+            let _held = clear_unfinished();
             std::process::exit(report::finish(command, style, false, &Err(signal)).into());
         }
     });

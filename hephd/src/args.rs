@@ -25,6 +25,9 @@ pub struct HephdArgs {
     /// Open and check the store at PATH, then exit
     #[arg(long, value_name = "PATH", conflicts_with = "mode")]
     pub check_store: Option<PathBuf>,
+    /// End once standard input does: for a program that starts this for a while
+    #[arg(long, hide = true)]
+    pub until_eof: bool,
 }
 
 /// What a daemon is.

@@ -1,6 +1,10 @@
 //! hephd: argv in, exit code out.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    thread,
+};
 
 use clap::{CommandFactory, Parser};
 use hephd::{
@@ -10,6 +14,7 @@ use hephd::{
     error::Result,
     report::{self, Report, Style},
 };
+use rustix::process::{Signal, getpid, kill_process};
 
 fn main() -> ExitCode {
     let args = match HephdArgs::try_parse() {
@@ -24,6 +29,9 @@ fn run(args: &HephdArgs) -> Result<Report> {
         daemon::check_store(db)?;
         return Ok(Report::default().line(format!("✓ {} is sound", db.display())));
     }
+    if args.until_eof {
+        thread::spawn(end_with_stdin);
+    }
     log_to_stderr(args.flags.log_format.unwrap_or(LogFormat::Text));
     // clap wants --mode wherever --check-store is not given.
     let Some(mode) = args.mode else { return Ok(Report::default()) };
@@ -31,10 +39,16 @@ fn run(args: &HephdArgs) -> Result<Report> {
     daemon::run(config).map(|()| Report::default())
 }
 
+/// Whoever started this holds the other end, and may be killed.
+fn end_with_stdin() {
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+    let _ = kill_process(getpid(), Signal::TERM);
+}
+
 fn log_to_stderr(format: LogFormat) {
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         // Complaining on stderr that stderr is closed would be a panic.
         .log_internal_errors(false);

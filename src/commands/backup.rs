@@ -8,16 +8,15 @@ use hephd::{
     paths::quoted,
     report::{Report, Style, Warning},
     store::{
-        backup::{self, Backup, Task},
+        backup::{self, Made, Task},
         file,
-        seed::Receipt,
+        snapshot::name_of,
     },
 };
 use serde_json::json;
 
 use super::{
-    How,
-    seed::clearing,
+    How, path_here,
     which_store::{Named, WhichStore},
 };
 use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
@@ -28,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     store: WhichStore,
     /// The folder for backups; made, 0700, where it is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path_here())]
     to: PathBuf,
     /// Then remove all but the newest N backups of this store
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -44,26 +43,29 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     check_name(&store)?;
     if how.check {
         backup::look(&Task { db: &store.db, to: &args.to, name: &store.name })?;
-        let mut report = Report::new("backed_up", true, json!({ "db": store.db, "to": args.to }));
+        let mut report = Report::new(
+            "backed_up",
+            true,
+            json!({ "db": name_of(&store.db), "to": name_of(&args.to) }),
+        );
         report.check = true;
         let (db, to) = (store.db.display(), args.to.display());
         return Ok(report.line(format!("  would back up {db} to {to}")));
     }
     let task = Task { db: &store.db, to: &args.to, name: &store.name };
-    let clear = clearing(&args.to.join(&store.name), None);
     let bars = Bars::new(style);
-    let made = giving_way(host, style, "backup", clear, || {
+    let made = giving_way(host, style, "backup", || {
         backup::back_up(&task, &host.machine, &|progress| bars.show(&progress))
     });
     bars.clear();
-    let (made, receipt) = made?;
+    let made = made?;
     let keep = args.keep.map_or(usize::MAX, |keep| usize::try_from(keep).unwrap_or(usize::MAX));
     let (gone, left) = match backup::prune(&made, keep) {
         Ok(gone) => (gone, None),
         // The backup stands all the same.
         Err(error) => (Vec::new(), Some(Warning::new("not_removed", error.message))),
     };
-    let mut report = describe(args, &made, &receipt, &gone);
+    let mut report = describe(args, &made, &gone);
     report.warnings.extend(left);
     Ok(report)
 }
@@ -75,11 +77,12 @@ fn check_name(Named { name, .. }: &Named) -> Result<()> {
     Ok(())
 }
 
-fn describe(args: &Args, made: &Backup, receipt: &Receipt, gone: &[PathBuf]) -> Report {
+fn describe(args: &Args, made: &Made, gone: &[PathBuf]) -> Report {
+    let Made { backup: made, receipt, .. } = made;
     let data = json!({
-        "file": made.file,
-        "receipt_file": made.receipt(),
-        "removed": gone,
+        "file": name_of(&made.file),
+        "receipt_file": name_of(&made.receipt()),
+        "removed": gone.iter().map(|gone| name_of(gone)).collect::<Vec<_>>(),
         "receipt": receipt,
     });
     let packed = receipt.compressed.as_ref().map_or(0, |packed| packed.bytes);

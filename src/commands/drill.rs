@@ -20,8 +20,9 @@ use hephd::{
     rpc::{client::Client, status::SyncStatus},
     store::{
         backup::{self, Backup},
+        file::Unfinished,
         seed::{self, Becoming, Receipt, Wish},
-        snapshot::Source,
+        snapshot::{Source, name_of},
         verify::{Verdict, against_store, ops_apart},
     },
 };
@@ -74,21 +75,14 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     let bin = args.bin.clone().map_or_else(|| host.hephd(), Ok)?;
     if how.check {
         backup::verify(&kept, &then)?;
-        let data = json!({ "backup": kept.file, "db": store.db });
+        let data = json!({ "backup": name_of(&kept.file), "db": name_of(&store.db) });
         let mut report = Report::new("drilled", false, data);
         report.check = true;
         return Ok(report.line(format!("  would rehearse with {}", kept.file.display())));
     }
     let scratch = Scratch::make(args.scratch.as_deref(), host)?;
-    let (place, running) = (scratch.place.clone(), Arc::clone(&scratch.running));
-    let clear = move || {
-        for pid in running.lock().iter().flat_map(|pids| pids.iter()) {
-            let _ = kill_process(*pid, Signal::KILL);
-        }
-        let _ = std::fs::remove_dir_all(place);
-    };
     let bars = Bars::new(style);
-    let shown = giving_way(host, style, "drill", clear, || {
+    let shown = giving_way(host, style, "drill", || {
         rehearse(args, &kept, then, &store.db, &bin, &scratch, host, &bars)
     });
     bars.clear();
@@ -168,6 +162,7 @@ fn free_address() -> Result<String> {
 struct Scratch {
     place: PathBuf,
     running: Arc<Mutex<Vec<Pid>>>,
+    _unfinished: Unfinished,
 }
 
 impl Scratch {
@@ -175,7 +170,15 @@ impl Scratch {
         let place = place.map_or_else(std::env::temp_dir, Path::to_owned);
         let path = place.join(format!("heph-drill-{}", draw_hex::<4>(&host.machine.entropy)));
         DirBuilder::new().mode(0o700).create(&path).map_err(file(&path, "create"))?;
-        Ok(Self { place: path, running: Arc::default() })
+        let running = Arc::<Mutex<Vec<Pid>>>::default();
+        let (place, pids) = (path.clone(), Arc::clone(&running));
+        let _unfinished = Unfinished::new(move || {
+            for pid in pids.lock().iter().flat_map(|pids| pids.iter()) {
+                let _ = kill_process(*pid, Signal::KILL);
+            }
+            let _ = std::fs::remove_dir_all(&place);
+        });
+        Ok(Self { place: path, running, _unfinished })
     }
 
     fn socket(&self, name: &str) -> PathBuf {
@@ -197,14 +200,15 @@ impl Scratch {
         let mut argv: Vec<String> = [bin, Path::new("--db"), db, Path::new("--socket"), &socket]
             .map(|path| path.to_string_lossy().into_owned())
             .into();
+        argv.push("--until-eof".to_owned());
         argv.extend(words.iter().map(|word| (*word).to_owned()));
         let child = host.start(&argv, &log)?;
         if let Ok(mut running) = self.running.lock() {
             running.push(Pid::from_child(&child));
         }
-        let mut running = Running(child);
+        let mut running = Running { child, among: Arc::clone(&self.running) };
         let answers = host.poll(deadline, || {
-            let ended = running.0.try_wait().ok().flatten().is_some();
+            let ended = running.child.try_wait().ok().flatten().is_some();
             (ended || Client::connect(&socket, deadline).is_ok()).then_some(!ended)
         });
         if answers == Some(true) {
@@ -227,12 +231,20 @@ impl Drop for Scratch {
 }
 
 /// A daemon that ends with the drill.
-struct Running(Child);
+struct Running {
+    child: Child,
+    among: Arc<Mutex<Vec<Pid>>>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
-        let _ = self.0.wait();
+        let pid = Pid::from_child(&self.child);
+        let _ = kill_process(pid, Signal::TERM);
+        // From then on it may be another process that is called so.
+        if let Ok(mut running) = self.among.lock() {
+            running.retain(|among| *among != pid);
+        }
+        let _ = self.child.wait();
     }
 }
 
@@ -240,7 +252,7 @@ fn describe(kept: &Backup, shown: &Shown, host: &Host) -> Report {
     let (then, live) = (&shown.then, &shown.live);
     let later = shown.since;
     let data = json!({
-        "backup": kept.file,
+        "backup": name_of(&kept.file),
         "as_of": then.at,
         "equal": true,
         "ops_in_backup": then.op_count,

@@ -15,7 +15,10 @@ pub mod uninstall_service;
 pub mod verify;
 pub mod which_store;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use hephd::{error::Result, report::Report};
@@ -27,11 +30,27 @@ use crate::{
     plan::Plan,
     service::Service,
     service_manager::Manager,
+    ssh::Address,
 };
+
+/// A path of this machine. `nas:backups` would be a folder here, and whoever says
+/// so means another machine, as with `--from`.
+pub fn path_here() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let elsewhere = path
+            .to_str()
+            .is_some_and(|words| words.contains("://") || Address::from_words(words).is_some());
+        let here = Path::new(".").join(&path);
+        match elsewhere {
+            true => Err(format!("this writes on this machine; here it is {}", here.display())),
+            false => Ok(path),
+        }
+    })
+}
 
 /// A store's file, named as one: `DIR/` would become a file of that name.
 pub fn file_name() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| {
+    path_here().try_map(|path| {
         let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let example = path.join("heph.db");
         match is_folder {

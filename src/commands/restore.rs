@@ -10,11 +10,12 @@ use hephd::{
     store::{
         backup::{self, Backup},
         seed::{self, Becoming, Kind, Look, Receipt, Sought, Wish, receipt_path},
+        snapshot::name_of,
     },
 };
 use serde_json::json;
 
-use super::{How, file_name, seed::clearing};
+use super::{How, file_name};
 use crate::{bars::Bars, host::Host, signals::giving_way, table::bytes};
 
 /// Make a store of a backup, and prove that it is what was kept
@@ -54,21 +55,20 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     let becoming = Becoming::Restored { sha256: &receipt.sha256 };
     let wish = Wish { to: &args.to, becoming, replace: args.replace, run_as };
     if let Look::AlreadySeeded(before) = seed::look_for(&Sought::Backup(&receipt.sha256), &wish)? {
-        let data = json!({ "to": args.to, "restored_from": before });
+        let data = json!({ "to": name_of(&args.to), "restored_from": before });
         return Ok(Report::new("already_restored", false, data)
             .line(format!("✓ already restored from this at {}; nothing to do", before.at)));
     }
     if how.check {
         backup::verify(&kept, &receipt)?;
-        let data = json!({ "from": kept.file, "to": args.to });
+        let data = json!({ "from": name_of(&kept.file), "to": name_of(&args.to) });
         let mut report = Report::new("restored", true, data);
         report.check = true;
         let (to, from) = (args.to.display(), kept.file.display());
         return Ok(report.line(format!("  would restore {to} from {from}")));
     }
-    let clear = clearing(&args.to, Some(Kind::Restore));
     let bars = Bars::new(style);
-    let made = giving_way(host, style, "restore", clear, || {
+    let made = giving_way(host, style, "restore", || {
         backup::restore(&kept, &receipt, &wish, &host.machine, &|progress| bars.show(&progress))
     });
     bars.clear();

@@ -9,7 +9,10 @@ use hephd::{
     report::{Report, Style},
     store::{
         file,
-        snapshot::stream::{self, Sending},
+        snapshot::{
+            name_of,
+            stream::{self, Sending},
+        },
     },
 };
 use serde_json::json;
@@ -41,7 +44,7 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
     }
     let store = args.store.find(host)?;
     if how.check {
-        let mut report = Report::new("sent", false, json!({ "db": store.db }));
+        let mut report = Report::new("sent", false, json!({ "db": name_of(&store.db) }));
         report.check = true;
         return Ok(report.line(format!("  would send {}", store.db.display())));
     }
@@ -50,17 +53,12 @@ pub fn run(args: &Args, how: How, style: Style, host: &Host) -> Result<Report> {
         return Err(Error::usage("a snapshot is no text: standard output is a terminal", next));
     }
     let bars = Bars::new(style);
-    // What it leaves beside the store, the next one clears away.
-    let sent = giving_way(
-        host,
-        style,
-        "snapshot",
-        || (),
-        || stream::send(&store.db, &host.machine, &mut out, &|progress| bars.show(&progress)),
-    );
+    let sent = giving_way(host, style, "snapshot", || {
+        stream::send(&store.db, &host.machine, &mut out, &|progress| bars.show(&progress))
+    });
     bars.clear();
     sent.map(|_: Sending| {
         let _ = out.flush();
-        Report::new("sent", false, json!({ "db": file::full(&store.db) }))
+        Report::new("sent", false, json!({ "db": name_of(&file::full(&store.db)) }))
     })
 }

@@ -10,6 +10,7 @@ use hephd::{
         backup::{self, Backup},
         file::full,
         seed::Receipt,
+        snapshot::name_of,
         verify::{Verdict, against_receipt, against_store, receipt_beside},
     },
 };
@@ -38,8 +39,7 @@ pub struct Args {
 /// `checksum_mismatch`.
 pub fn run(args: &Args, style: Style, host: &Host) -> Result<Report> {
     let bars = Bars::new(style);
-    // What it leaves beside the store, the next one clears away.
-    let verified = giving_way(host, style, "verify", || (), || verify(args, host, &bars));
+    let verified = giving_way(host, style, "verify", || verify(args, host, &bars));
     bars.clear();
     verified
 }
@@ -66,7 +66,11 @@ fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
         let kept = Backup::at(&args.db)?;
         let receipt = args.receipt.as_deref().map_or_else(|| kept.load(), Receipt::load)?;
         backup::verify(&kept, &receipt)?;
-        let data = json!({ "db": args.db, "against": kept.receipt(), "verdict": "equal" });
+        let data = json!({
+            "db": name_of(&args.db),
+            "against": name_of(&args.receipt.clone().unwrap_or_else(|| kept.receipt())),
+            "verdict": "equal",
+        });
         return Ok(Report::new("verified", false, data)
             .line(format!("✓ {name} holds what was kept at {}", receipt.at)));
     }
@@ -87,22 +91,40 @@ fn verify(args: &Args, host: &Host, bars: &Bars) -> Result<Report> {
     report(args, &found.verdict, &what, json!({ "tables": found.proof.tables }))
 }
 
+/// Each of them, whatever is wrong with another one.
 fn verify_folder(args: &Args) -> Result<Report> {
+    if args.receipt.is_some() {
+        return Err(Error::usage(
+            "--receipt is of one backup, and a folder is to be verified",
+            "name that backup's file, or leave out --receipt",
+        ));
+    }
     let kept = backup::list(&args.db)?;
     if kept.is_empty() {
         backup::newest(&args.db, None)?;
     }
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     let mut report = Report::new("verified", false, json!(null));
     for kept in &kept {
-        let receipt = kept.load()?;
-        backup::verify(kept, &receipt)?;
-        report.lines.push(format!(
-            "✓ {} holds what was kept at {}",
-            kept.file.display(),
-            receipt.at
-        ));
+        let name = kept.file.display();
+        match kept.load().and_then(|then| backup::verify(kept, &then).map(|()| then)) {
+            Ok(then) => {
+                report.lines.push(format!("✓ {name} holds what was kept at {}", then.at));
+                whole.push(name_of(&kept.file));
+            }
+            Err(error) => {
+                report.lines.push(format!("✗ {}", error.message));
+                damaged.push(name_of(&kept.file));
+            }
+        }
     }
-    report.data = json!({ "backups": kept.iter().map(|kept| &kept.file).collect::<Vec<_>>() });
+    if let Some(first) = damaged.first() {
+        let what = format!("not whole: {} of {}; the first is {first}", damaged.len(), kept.len());
+        let hint = "restore one that is whole, and make a new one: heph-ops backup --to DIR";
+        "refused".clone_into(&mut report.status);
+        report.error = Some(Error::new(Code::ChecksumMismatch, what, hint));
+    }
+    report.data = json!({ "backups": whole, "damaged": damaged });
     Ok(report)
 }
 
@@ -113,7 +135,7 @@ fn report(
     mut data: serde_json::Value,
 ) -> Result<Report> {
     let name = args.db.display();
-    data["db"] = json!(args.db);
+    data["db"] = json!(name_of(&args.db));
     let line = match verdict {
         Verdict::Equal => {
             data["verdict"] = json!("equal");

@@ -80,6 +80,8 @@ fn row_06_and_07_a_store_that_is_a_folder_or_has_none() {
     assert!(ended.err.contains(&nowhere) && ended.err.contains("seed"), "{}", ended.err);
     let folder = format!("{}/", sandbox.path("hub").display());
     for words in [["seed", "--owner-id", "me"], ["restore", "--from", "backups"]] {
+        let ended = sandbox.ops(&[&words[..], &["--to", "nas:heph.db"]].concat()).expect(2);
+        assert!(ended.err.contains("this machine; here it is ./nas:heph.db"), "{}", ended.err);
         let ended = sandbox.ops(&[&words[..], &["--to", &folder]].concat()).expect(2);
         assert!(ended.err.contains("name the file: ") && ended.err.contains("hub/heph.db"));
         assert!(!sandbox.path("hub").exists());

@@ -1,7 +1,8 @@
 //! Backups, restores, drills and streams, as people and timers run them.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
+use hephd::rpc::client::Client;
 use serde_json::Value;
 
 use super::sandbox::{Ended, Sandbox, add_task, free_port, program, wait_for};
@@ -95,6 +96,64 @@ fn a_drill_ends_equal_and_leaves_nothing() {
     assert!(drilled["data"]["ops_given_back"].as_u64().unwrap() >= 3, "{drilled}");
     assert_eq!(std::fs::read_dir(sandbox.path("scratch")).unwrap().count(), 0);
     equal(&sandbox);
+}
+
+/// Whoever kills a drill leaves no hub behind that answers to everybody.
+#[test]
+fn the_daemons_of_a_drill_end_with_it() {
+    let sandbox = Sandbox::new();
+    let mut daemon = sandbox.command(program("hephd"));
+    let db = text(&sandbox.path("heph.db"));
+    sandbox.ops(&["seed", "--owner-id", "me", "--to", &db]).expect(0);
+    let socket = text(&sandbox.path("s"));
+    daemon.args(["--mode", "local", "--until-eof", "--db", &db, "--socket", &socket]);
+    let mut daemon = daemon.stdin(Stdio::piped()).spawn().unwrap();
+    wait_for("the daemon to answer", || {
+        Client::connect(&sandbox.path("s"), Duration::from_secs(9)).is_ok()
+    });
+    drop(daemon.stdin.take());
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+/// One that is damaged hides nothing of the others.
+#[test]
+fn every_backup_in_a_folder_is_verified() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let made = [sandbox.back_up(), sandbox.back_up()];
+    let [old, new] = made.each_ref().map(|made| made["data"]["file"].as_str().unwrap());
+    let folder = text(&sandbox.path("backups"));
+    let whole = sandbox.ops(&["verify", &folder, "--json"]).expect(0).json();
+    assert_eq!(whole["data"]["backups"], serde_json::json!([new, old]));
+    std::fs::write(new, "not what it was").unwrap();
+    let found = sandbox.ops(&["verify", &folder, "--json"]).expect(4).json();
+    assert_eq!(found["data"]["backups"], serde_json::json!([old]), "{found}");
+    assert_eq!(found["data"]["damaged"], serde_json::json!([new]), "{found}");
+    assert_eq!(found["error"]["code"], "checksum_mismatch", "{found}");
+}
+
+/// Names that are no text are names all the same.
+#[test]
+fn row_18_every_way_of_a_copy_takes_names_that_are_not_utf8() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let odd = sandbox.path("").join(OsStr::from_bytes(b"caf\xe9"));
+    let ops = |words: &[&OsStr]| {
+        let mut command = sandbox.command(env!("CARGO_BIN_EXE_heph-ops"));
+        Ended::from(command.args(words).arg("--json").output().unwrap()).expect(0)
+    };
+    let [seed, from, to, backup, db, verify, restore] =
+        ["seed", "--from", "--to", "backup", "--db", "verify", "restore"].map(OsStr::new);
+    let (source, hub, back) = (sandbox.device_db(), odd.join("hub.db"), odd.join("back.db"));
+    let [source, hub, back] = [&source, &hub, &back].map(|path| path.as_os_str());
+    assert_eq!(ops(&[seed, from, source, to, hub]).json()["status"], "seeded");
+    assert_eq!(ops(&[seed, from, source, to, hub]).json()["status"], "already_seeded");
+    assert_eq!(ops(&[verify, hub]).json()["data"]["verdict"], "equal");
+    let shelf = odd.join("backups");
+    ops(&[backup, db, hub, to, shelf.as_os_str()]);
+    assert_eq!(ops(&[verify, shelf.as_os_str()]).json()["status"], "verified");
+    assert_eq!(ops(&[restore, from, shelf.as_os_str(), to, back]).json()["status"], "restored");
 }
 
 /// A store that has lost something since is found by the drill as well.

@@ -24,9 +24,11 @@ use std::{
     time::Duration,
 };
 
+use rusqlite::Connection;
+
 pub use self::shelf::{Backup, list, newest, prune};
 use super::{
-    seed::{Becoming, Kind, Receipt, SeededFrom, Wish, seed},
+    seed::{Becoming, Kind, Receipt, SeededFrom, Wish, goes_on, seed},
     snapshot::{
         Listener, Opened, Progress, Reader, SOURCE_RUNNING, Source, create_private, digest_of,
         file_digest, judge, name_of, needs_recovery, reading, real_file,
@@ -37,9 +39,10 @@ use crate::{
     clock::{rfc3339, stamp},
     error::{Code, Error, Result, file},
     machine::Machine,
+    report::Warning,
     store::{
         file::{
-            Folders, Nursery, PACKED, beside, check_folder, check_space, folder, full,
+            Folders, Nursery, PACKED, Unfinished, beside, check_folder, check_space, folder, full,
             rename_to_nothing, sync_to_medium,
         },
         seed::Compressed,
@@ -98,11 +101,7 @@ fn check_shelf(to: &Path) -> Result<()> {
 /// # Errors
 /// As of a seed's source; `no_space`, `store_in_use` while another one is
 /// made in the same folder. Whatever it is, nothing is left of it.
-pub fn back_up(
-    task: &Task<'_>,
-    machine: &Machine,
-    progress: Listener<'_>,
-) -> Result<(Backup, Receipt)> {
+pub fn back_up(task: &Task<'_>, machine: &Machine, progress: Listener<'_>) -> Result<Made> {
     check_shelf(task.to)?;
     let (db, to) = (full(task.db), full(&task.to.join(task.name)));
     let mut folders = Folders::make(folder(&to))?;
@@ -114,18 +113,48 @@ pub fn back_up(
     shelf::clear_lonely_receipts(folder(&to), task.name);
     let started = machine.clock.now_ms();
     let backup = Backup::named(folder(&to), task.name, &stamp(started));
-    let mut receipt = copy_and_prove(&db, &nursery, started, progress)?;
+    let (mut receipt, spared) = copy_and_prove(&db, &nursery, started, progress)?;
     receipt.target = name_of(&backup.file);
     let packed = Packed::of(&nursery, &receipt, progress)?;
     receipt.compressed = Some(packed.compressed.clone());
     let millis = machine.clock.now_ms().saturating_sub(started);
     receipt.seconds = Duration::from_millis(millis).as_secs_f64();
     folders.sync()?;
+    let (own, packed_to) = (backup.receipt(), backup.file.clone());
+    let _unfinished = Unfinished::new(move || {
+        if !packed_to.exists() {
+            let _ = std::fs::remove_file(&own);
+        }
+    });
     let named = receipt.write(&backup.stem(), nursery.staging(), None);
     let named = named.and_then(|()| packed.publish(&backup.file));
     named.inspect_err(|_| drop(std::fs::remove_file(backup.receipt())))?;
     folders.keep();
-    Ok((backup, receipt))
+    Ok(Made { backup, receipt, spared })
+}
+
+/// A new backup.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Where it is.
+    pub backup: Backup,
+    /// What it holds.
+    pub receipt: Receipt,
+    /// Older ones of the store that have something which is not in it.
+    pub spared: Vec<Backup>,
+}
+
+/// The backups of a store whose chains do not all go on in a copy of it. What they
+/// end with may be nowhere else.
+fn not_contained(shelf: &Path, receipt: &Receipt, copy: &Connection) -> Result<Vec<Backup>> {
+    let mut found = Vec::new();
+    for kept in list(shelf)? {
+        let Ok(then) = kept.load() else { continue };
+        if then.is_of_the_store_of(receipt) && !goes_on(&then, copy).map_err(Error::from)? {
+            found.push(kept);
+        }
+    }
+    Ok(found)
 }
 
 fn copy_and_prove(
@@ -133,7 +162,7 @@ fn copy_and_prove(
     nursery: &Nursery,
     started: u64,
     progress: Listener<'_>,
-) -> Result<Receipt> {
+) -> Result<(Receipt, Vec<Backup>)> {
     let opened = Opened::at(db, &beside(nursery.staging(), "-source"))?;
     let judged = opened.judged.clone();
     // The copy, and what it is compressed to.
@@ -149,8 +178,15 @@ fn copy_and_prove(
     receipt.warnings = std::mem::take(&mut taken.warnings);
     // A daemon at work is what a backup expects.
     receipt.warnings.retain(|warning| warning.code != SOURCE_RUNNING);
+    let spared = not_contained(folder(nursery.staging()), &receipt, &taken.copy)?;
+    if let Some(newest) = spared.first() {
+        let text = "{file} has changes that the store does not go on from: they may be lost. \
+                    --keep spares it; see what the store lacks: heph-ops drill --from FILE";
+        let text = text.replace("{file}", &name_of(&newest.file));
+        receipt.warnings.push(Warning::new("store_shrunk", text));
+    }
     taken.close()?;
-    Ok(receipt)
+    Ok((receipt, spared))
 }
 
 /// A compressed copy that was read back.

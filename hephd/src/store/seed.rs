@@ -34,11 +34,12 @@ use std::{fs::File, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::receipt::goes_on;
 use self::{
     own::{Fresh, make_own},
     publish::publish,
     receipt::{op_ahead, origin_missing, refuse_shrunk},
-    replace::Outgoing,
+    replace::{Outgoing, refuse_other_subject},
     target::Standing,
 };
 pub use self::{
@@ -52,7 +53,10 @@ use crate::{
     error::{Code, Error, Result, file},
     id::OwnerId,
     machine::Machine,
-    store::file::{Folders, Nursery, User, check_ground, folder, full, identity},
+    store::{
+        file::{Folders, Nursery, User, check_ground, folder, full, identity},
+        subjects::claims_of,
+    },
 };
 
 /// The mark that this leaves in a store: JSON in `meta`, `seeded_from` or
@@ -190,7 +194,11 @@ pub fn look(from: &Path, wish: &Wish<'_>) -> Result<Look> {
     let judged = judge(conn, &from)?;
     wish.becoming.check(&judged, &from)?;
     match target {
-        Some(target) => target::why_not(&to, &target, &from, conn, wish.replace),
+        Some(target) => {
+            target::why_not(&to, &target, &from, conn, wish.replace)?;
+            let claims = target.conn().and_then(claims_of).map_err(reading(&to))?;
+            refuse_other_subject(&to, &claims, wish)
+        }
         None => Ok(()),
     }
     .map(|()| Look::Free)
@@ -243,7 +251,7 @@ pub fn seed(
     if let Look::AlreadySeeded(_) = looked {
         return Err(target::occupied(&to, "it was seeded from there a moment ago"));
     }
-    let outgoing = wish.replace.then(|| Outgoing::hold(&to, machine)).transpose()?.flatten();
+    let outgoing = wish.replace.then(|| Outgoing::hold(&to, &wish, machine)).transpose()?.flatten();
     let receipt = stage(source, &wish, outgoing.as_ref(), &nursery, machine, progress)?;
     wish.run_as.map_or(Ok(()), |user| folders.give_to(user))?;
     folders.sync()?;

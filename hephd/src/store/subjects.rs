@@ -154,6 +154,14 @@ pub(super) fn claims_of(conn: &Connection) -> rusqlite::Result<Vec<(String, Stri
     read.query_map([PROMISED], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
+/// Whether one of these rows lets a `sub` act for the owner.
+pub(super) fn is_claimed_by(claims: &[(String, String)], sub: &str) -> bool {
+    claims.iter().any(|(key, value)| match key.as_str() {
+        PROMISED => value == sub,
+        key => subject_of(key).is_some_and(|subject| subject.sub == sub),
+    })
+}
+
 fn key_of(Subject { issuer, sub }: &Subject) -> String {
     format!("{KEYS}{}", serde_json::json!([issuer, sub]))
 }

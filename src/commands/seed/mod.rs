@@ -3,11 +3,7 @@
 
 mod source;
 
-use std::{
-    ffi::OsString,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, os::unix::fs::MetadataExt, path::PathBuf};
 
 use hephd::{
     config::check_sub,
@@ -19,7 +15,7 @@ use hephd::{
     store::{
         Birth, Store, file,
         seed::{self, Becoming, Kind, Look, Receipt, SeededFrom, Sought, Wish, receipt_path},
-        snapshot::{Source, stream::Incoming},
+        snapshot::{Source, name_of, stream::Incoming},
     },
 };
 use serde_json::json;
@@ -95,7 +91,8 @@ fn seed_from(args: &Args, from: &From, how: How, style: Style, host: &Host) -> R
     }
     let would = || {
         let source = args.from.as_deref().unwrap_or_default().to_string_lossy();
-        let mut report = Report::new("seeded", true, json!({ "from": source, "to": args.to }));
+        let mut report =
+            Report::new("seeded", true, json!({ "from": source, "to": name_of(&args.to) }));
         report.check = true;
         report.line(format!("  would seed {} from {source}", args.to.display()))
     };
@@ -108,28 +105,10 @@ fn seed_from(args: &Args, from: &From, how: How, style: Style, host: &Host) -> R
         bars.clear();
         made.map(|receipt| seeded(args, &receipt))
     };
-    giving_way(host, style, "seed", clearing(&args.to, Some(Kind::Seed)), || match from {
+    giving_way(host, style, "seed", || match from {
         From::Path(path) => seed(Source::Store(path)),
         _ => receive(args, from, &wish, how, host, &would, &seed),
     })
-}
-
-/// Takes away what a seed or a restore has made when a signal ends it, but not a
-/// folder that was there.
-pub fn clearing(to: &Path, kind: Option<Kind>) -> impl FnOnce() + Send + 'static + use<> {
-    let to = file::full(to);
-    let missing = file::folder(&to).ancestors().take_while(|above| !above.exists());
-    let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-    move || {
-        file::clear_staging(&to);
-        if let Some(kind) = kind.filter(|_| !to.exists()) {
-            // It lies there before its store does.
-            let _ = std::fs::remove_file(receipt_path(&to, kind));
-        }
-        for made in missing {
-            let _ = std::fs::remove_dir(made);
-        }
-    }
 }
 
 /// A seed from what comes.
@@ -167,7 +146,7 @@ fn receive(
 }
 
 fn already(args: &Args, before: &SeededFrom, host: &Host) -> Result<Report> {
-    let data = json!({ "to": args.to, "seeded_from": before });
+    let data = json!({ "to": name_of(&args.to), "seeded_from": before });
     let mut report = Report::new("already_seeded", false, data)
         .line(format!("✓ already seeded from this device at {}; nothing to do", before.at));
     report.warnings.extend(not_bound(args, host)?);
@@ -283,7 +262,8 @@ fn born_with(args: &Args, owner: &str, how: How, host: &Host) -> Result<Report> 
     let owner: OwnerId = owner
         .parse()
         .map_err(|error| Error::usage(format!("--owner-id: {error}"), "give the owner's id"))?;
-    let data = json!({ "to": args.to, "owner_id": owner });
+    let data = json!({ "to": name_of(&args.to), "owner_id": owner });
+    file::check_ground(&file::full(&args.to))?;
     if args.to.exists() {
         let has = Store::open_reader(&args.to, &host.machine)?.owner()?;
         return match has {

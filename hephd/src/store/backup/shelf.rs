@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Made;
 use crate::{
     error::{Code, Error, Result, file},
     paths::quoted,
@@ -152,18 +153,18 @@ pub fn newest(folder: &Path, of: Option<&Path>) -> Result<Backup> {
 
 /// Removes the oldest backups of the store that `made` is of until so many are
 /// left, each with its receipt; gives what went. `made` stays whatever the clock
-/// said, and so does what has no receipt, or one of another store: nobody knows
-/// what that is worth.
+/// said, and so does what was spared, what has no receipt, or one of another store:
+/// nobody knows what that is worth.
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn prune(made: &Backup, keep: usize) -> Result<Vec<PathBuf>> {
-    let (folder, ours) = (folder(&made.file), made.load()?);
-    let same = |kept: &Backup| {
-        let theirs = kept.load();
-        theirs.is_ok_and(|r| r.owner_id == ours.owner_id && r.source == ours.source)
+pub fn prune(made: &Made, keep: usize) -> Result<Vec<PathBuf>> {
+    let folder = folder(&made.backup.file);
+    let goes = |kept: &Backup| {
+        let same = kept.load().is_ok_and(|then| then.is_of_the_store_of(&made.receipt));
+        same && *kept != made.backup && !made.spared.contains(kept)
     };
-    let others = list(folder)?.into_iter().filter(|kept| kept != made && same(kept));
+    let others = list(folder)?.into_iter().filter(goes);
     let mut gone = Vec::new();
     for backup in others.skip(keep.saturating_sub(1)) {
         // The receipt last: a backup always has one.

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::{Code, Error, Result, file},
-    store::file::{SIDECARS, User, check_place, folder, sync_to_medium},
+    store::file::{SIDECARS, Unfinished, User, check_place, folder, sync_to_medium},
 };
 
 /// A path from the root, its folders free of symbolic links as far as they
@@ -89,6 +89,7 @@ pub fn check_space(to: &Path, bytes: u64) -> Result<()> {
 #[derive(Debug)]
 pub struct Folders {
     made: Vec<PathBuf>,
+    unfinished: Vec<Unfinished>,
 }
 
 impl Folders {
@@ -97,11 +98,16 @@ impl Folders {
     /// # Errors
     /// When one of them cannot be made.
     pub fn make(place: &Path) -> Result<Self> {
-        let mut folders = Self { made: Vec::new() };
+        let mut folders = Self { made: Vec::new(), unfinished: Vec::new() };
         let missing: Vec<_> = place.ancestors().take_while(|above| !above.exists()).collect();
         for path in missing.into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(path) {
-                Ok(()) => folders.made.push(path.to_owned()),
+                Ok(()) => {
+                    let made = path.to_owned();
+                    folders.made.push(made.clone());
+                    let clear = move || drop(std::fs::remove_dir(&made));
+                    folders.unfinished.push(Unfinished::new(clear));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(file(path, "create")(error)),
             }
@@ -134,6 +140,7 @@ impl Folders {
     /// They stay from now on.
     pub fn keep(&mut self) {
         self.made.clear();
+        self.unfinished.clear();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The file that a store lives in: where it may lie ([`check_place`]), who
 //! holds it ([`StoreLock`]), how one comes into being ([`Nursery`]), where a
-//! copy lies for a while ([`Spool`]).
+//! copy lies for a while ([`Spool`]), what a signal takes away ([`Unfinished`]).
 
 mod access;
 mod ground;
@@ -8,6 +8,7 @@ mod lock;
 mod nursery;
 mod place;
 mod spool;
+mod unfinished;
 
 use std::{
     fs::File,
@@ -19,9 +20,10 @@ pub use self::{
     access::{check_access, holder},
     ground::{Folders, check_ground, check_space, full},
     lock::StoreLock,
-    nursery::{Nursery, PACKED, clear_staging, rename_to_nothing},
+    nursery::{Nursery, PACKED, rename_to_nothing},
     place::{check_folder, check_place, refuse_sidecars},
     spool::Spool,
+    unfinished::{Unfinished, clear_unfinished},
 };
 use crate::error::{Result, file};
 

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
-use super::{SIDECARS, beside, folder, place::clear_sidecars, sync_to_medium};
+use super::{SIDECARS, Unfinished, beside, folder, place::clear_sidecars, sync_to_medium};
 use crate::{
     clock::Entropy,
     error::{Code, Error, Result, file},
@@ -28,6 +28,7 @@ pub struct Nursery {
     folder: File,
     db: PathBuf,
     staging: PathBuf,
+    _unfinished: Unfinished,
 }
 
 impl Nursery {
@@ -45,9 +46,11 @@ impl Nursery {
                 "wait until it is done, then run it again",
             ));
         }
-        clear_staging(db);
-        let staging = place.join(format!("{}{}", prefix(db), draw_hex::<4>(entropy)));
-        Ok(Self { folder: dir, db: db.to_owned(), staging })
+        clear_named(place, &prefix(db));
+        let name = format!("{}{}", prefix(db), draw_hex::<4>(entropy));
+        let (place, staging) = (place.to_owned(), place.join(&name));
+        let _unfinished = Unfinished::new(move || clear_named(&place, &name));
+        Ok(Self { folder: dir, db: db.to_owned(), staging, _unfinished })
     }
 
     /// Where the new store is written.
@@ -123,11 +126,10 @@ fn prefix(db: &Path) -> String {
     format!(".{}.new-", db.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes what a killed predecessor left, as far as that can be done.
-pub fn clear_staging(db: &Path) {
-    let prefix = prefix(db);
-    for left in std::fs::read_dir(folder(db)).into_iter().flatten().flatten() {
-        if left.file_name().to_string_lossy().starts_with(&prefix) {
+/// Removes staging files, as far as that can be done.
+fn clear_named(place: &Path, prefix: &str) {
+    for left in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        if left.file_name().to_string_lossy().starts_with(prefix) {
             let _ = std::fs::remove_file(left.path());
         }
     }

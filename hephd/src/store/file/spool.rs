@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::{folder, full};
+use super::{Unfinished, folder, full};
 use crate::{
     clock::Entropy,
     error::{Result, file},
@@ -23,6 +23,7 @@ use crate::{
 pub struct Spool {
     place: PathBuf,
     _lock: File,
+    _unfinished: Unfinished,
 }
 
 impl Spool {
@@ -49,7 +50,11 @@ impl Spool {
             Ok(lock)
         });
         match lock {
-            Ok(lock) => Ok(Self { place, _lock: lock }),
+            Ok(lock) => {
+                let made = place.clone();
+                let _unfinished = Unfinished::new(move || drop(std::fs::remove_dir_all(&made)));
+                Ok(Self { place, _lock: lock, _unfinished })
+            }
             Err(error) => {
                 let _ = std::fs::remove_dir(&place);
                 Err(file(&place, "lock")(error))

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     store::{
-        file::{Nursery, StoreLock, beside, identity},
+        file::{Nursery, StoreLock, Unfinished, beside, identity},
         snapshot::{Reader, meta_values, reading},
     },
 };
@@ -25,6 +25,12 @@ pub(super) fn publish(
     let made = identity(nursery.staging());
     run_as.map_or(Ok(()), |user| user.give(nursery.staging()))?;
     let Some(outgoing) = outgoing else {
+        let (own, store) = (receipt_path(to, receipt.kind), to.to_owned());
+        let _unfinished = Unfinished::new(move || {
+            if store.symlink_metadata().is_err() {
+                let _ = std::fs::remove_file(&own);
+            }
+        });
         let written = receipt.write(to, nursery.staging(), run_as);
         let published = written.and_then(|()| nursery.publish());
         let verified = published.and_then(|()| verify(to, made, receipt));
@@ -32,7 +38,7 @@ pub(super) fn publish(
             .inspect(|()| forget_receipts(to, receipt.kind))
             .inspect_err(|_| put_back(to, made, receipt));
     };
-    outgoing.keep_aside(to)?;
+    let _unfinished = outgoing.keep_aside(to)?;
     let written = receipt.write(to, nursery.staging(), run_as);
     let replaced = written.and_then(|()| nursery.replace()).and_then(|()| {
         verify(to, made, receipt)?;

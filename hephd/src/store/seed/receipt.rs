@@ -125,10 +125,17 @@ pub struct HeadReceipt {
 /// Where a store's receipt is.
 #[must_use]
 pub fn receipt_path(db: &Path, kind: Kind) -> PathBuf {
-    match kind {
-        Kind::Seed => beside(db, ".seeded.json"),
-        Kind::Restore => beside(db, ".restored.json"),
-        Kind::Backup => beside(db, ".json"),
+    beside(db, kind.suffix())
+}
+
+impl Kind {
+    /// What stands behind the name of the copy.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Seed => ".seeded.json",
+            Self::Restore => ".restored.json",
+            Self::Backup => ".json",
+        }
     }
 }
 
@@ -184,6 +191,12 @@ impl Receipt {
             seconds: 0.0,
             warnings: Vec::new(),
         }
+    }
+
+    /// Whether both are of copies of one store.
+    #[must_use]
+    pub fn is_of_the_store_of(&self, other: &Self) -> bool {
+        self.owner_id == other.owner_id && self.source == other.source
     }
 
     /// What it says that the copy held.
@@ -266,6 +279,21 @@ fn heads(conn: &Connection) -> Option<Vec<HeadReceipt>> {
         Ok(HeadReceipt { origin: row.get(0)?, seq: row.get(1)?, hash: hex(&hash) })
     });
     heads.ok()?.collect::<rusqlite::Result<_>>().ok()
+}
+
+/// Whether each chain that a receipt names goes on in a store: it has that entry.
+/// A store of another schema has no chains to tell.
+pub(in crate::store) fn goes_on(then: &Receipt, conn: &Connection) -> rusqlite::Result<bool> {
+    const ENTRY: &str = "SELECT count(*) FROM heads h JOIN chains c ON c.chain = h.n
+         WHERE h.origin = ?1 AND c.seq = ?2 AND lower(hex(c.hash)) = ?3";
+    let (Some(heads), Ok(mut entry)) = (&then.heads, conn.prepare(ENTRY)) else { return Ok(true) };
+    for HeadReceipt { origin, seq, hash } in heads {
+        let found: u64 = entry.query_row((origin, seq, hash), |row| row.get(0))?;
+        if found == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses a source that has fewer ops than the receipt beside it counted when

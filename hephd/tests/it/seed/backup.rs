@@ -7,7 +7,7 @@ use hephd::{
     node::Change,
     store::{
         Birth, Store,
-        backup::{Backup, Task, back_up, list, newest, prune, restore, verify},
+        backup::{Backup, Made, Task, back_up, list, newest, prune, restore, verify},
         verify::{Verdict, against_receipt, against_store},
     },
 };
@@ -20,8 +20,13 @@ impl Lab {
     }
 
     fn back_up(&self) -> (Backup, Receipt) {
-        let (db, to) = (self.source(), self.shelf());
-        back_up(&Task { db: &db, to: &to, name: "device" }, &Machine::this(), &|_| ()).unwrap()
+        let made = self.make_backup(&self.source());
+        (made.backup, made.receipt)
+    }
+
+    fn make_backup(&self, db: &Path) -> Made {
+        let task = Task { db, to: &self.shelf(), name: "device" };
+        back_up(&task, &Machine::this(), &|_| ()).unwrap()
     }
 
     fn restore(&self, kept: &Backup) -> Result<Receipt, Error> {
@@ -119,12 +124,13 @@ fn a_damaged_backup_is_never_restored() {
 #[test]
 fn the_newest_come_first_and_so_many_are_kept() {
     let lab = Lab::with_store();
-    let made: Vec<Backup> = (0..4).map(|_| lab.back_up().0).collect();
+    let all: Vec<Made> = (0..4).map(|_| lab.make_backup(&lab.source())).collect();
+    let made: Vec<&Backup> = all.iter().map(|made| &made.backup).collect();
     let other = lab.shelf().join("hub-20200101T000000.000Z.db.zst");
     fs::write(&other, "another store's").unwrap();
     fs::write(lab.shelf().join("notes.txt"), "a person's").unwrap();
-    assert_eq!(newest(&lab.shelf(), None).unwrap(), made[3]);
-    let gone = prune(&made[3], 2).unwrap();
+    assert_eq!(&newest(&lab.shelf(), None).unwrap(), made[3]);
+    let gone = prune(&all[3], 2).unwrap();
     assert_eq!(gone, [made[1].file.clone(), made[0].file.clone()]);
     let left = list(&lab.shelf()).unwrap();
     let strange = Backup { file: other.clone() };
@@ -139,16 +145,44 @@ fn the_newest_come_first_and_so_many_are_kept() {
 fn only_older_backups_of_the_very_store_go() {
     let lab = Lab::with_store();
     let other = Lab::with_store();
-    let (theirs, _) = {
-        let (db, to) = (other.source(), lab.shelf());
-        back_up(&Task { db: &db, to: &to, name: "device" }, &Machine::this(), &|_| ()).unwrap()
-    };
+    let theirs = lab.make_backup(&other.source()).backup;
     let later = lab.shelf().join("device-20990101T000000.000Z.db.zst");
     fs::write(&later, "from a clock that was ahead").unwrap();
     let (first, _) = lab.back_up();
-    let (made, _) = lab.back_up();
+    let made = lab.make_backup(&lab.source());
     assert_eq!(prune(&made, 1).unwrap(), [first.file]);
-    assert!(made.file.exists() && theirs.file.exists() && later.exists());
+    assert!(made.backup.file.exists() && theirs.file.exists() && later.exists());
+}
+
+/// A log that is gone takes changes with it that only a backup has by then.
+#[test]
+fn a_backup_of_what_is_lost_since_is_never_removed() {
+    let (lab, machine) = (Lab::new(), Machine::this());
+    let owner: OwnerId = "erich".parse().unwrap();
+    Store::create(&lab.source(), &Birth::Owned(owner.clone()), &machine.entropy).unwrap();
+    let write = |title: &str| {
+        let set = serde_json::json!({ "kind": "doc", "title": title });
+        let set = set.as_object().unwrap().clone();
+        let mut store = Store::open(&lab.source(), &machine).unwrap();
+        store.write(&owner, &[Change::Node { id: None, set, deleted: None }]).unwrap();
+    };
+    let early = lab.dir.path().join("early.db");
+    write("one");
+    fs::copy(lab.source(), &early).unwrap();
+    write("a precious line");
+    let full = lab.make_backup(&lab.source());
+    assert!(full.spared.is_empty() && full.receipt.warnings.is_empty());
+    fs::copy(&early, lab.source()).unwrap();
+    // The chain goes on as if nothing had been, and is as long in the end.
+    for title in ["another", "and another", "and one more"] {
+        write(title);
+        let made = lab.make_backup(&lab.source());
+        assert_eq!(made.spared, std::slice::from_ref(&full.backup));
+        assert_eq!(made.receipt.warnings[0].code, "store_shrunk");
+        prune(&made, 1).unwrap();
+        assert!(full.backup.file.exists() && full.backup.receipt().exists());
+        assert_eq!(list(&lab.shelf()).unwrap().len(), 2);
+    }
 }
 
 /// A backup that was killed between its receipt and its name.

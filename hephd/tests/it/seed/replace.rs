@@ -36,6 +36,48 @@ fn what_the_source_has_all_of_is_replaced_and_kept() {
     assert!(matches!(look(&lab.source(), &lab.target()).unwrap(), Look::AlreadySeeded(_)));
 }
 
+/// Its hub lets in whom it did: whoever wants another says so to the hub.
+#[test]
+fn a_subject_is_not_changed_by_the_way() {
+    let lab = Lab::with_store();
+    let there = lab.at_target();
+    there.execute("INSERT INTO meta VALUES ('hub_owner_sub', 'alice')", []).unwrap();
+    drop(there);
+    let (from, to) = (lab.source(), lab.target());
+    let with = |sub| {
+        let becoming = Becoming::Hub { owner_sub: Some(sub) };
+        let wish = Wish { replace: true, becoming, ..wish(&to) };
+        let looked = seed::look(&from, &wish).map(drop);
+        let made = seed::seed(Source::Store(&from), &wish, &Machine::this(), &|_| ()).map(drop);
+        assert_eq!(looked.is_ok(), made.is_ok());
+        made
+    };
+    assert_eq!(with("bob").unwrap_err().code, Code::TargetHasOtherOwner);
+    with("alice").unwrap();
+}
+
+/// One that was killed before its rename has left a second name of the store, and
+/// its own receipt in the place of the store's.
+#[test]
+fn a_store_that_was_nearly_replaced_gets_its_receipt_back() {
+    let lab = Lab::with_store();
+    drop(lab.at_target());
+    let second = beside(&lab.target(), ".replaced-20260101T000000.000Z");
+    let receipt = receipt_path;
+    fs::hard_link(lab.target(), &second).unwrap();
+    fs::write(receipt(&second), "the store's").unwrap();
+    fs::write(receipt(&lab.target()), "its successor's").unwrap();
+    // Killed a little earlier: only the receipt has two names.
+    let stray = beside(&lab.target(), ".replaced-20260102T000000.000Z");
+    fs::write(receipt(&stray), "the store's").unwrap();
+    replacing(&lab).unwrap();
+    let kept = kept(&lab);
+    let stores: Vec<_> = kept.iter().filter(|path| path.ends_with('Z')).collect();
+    assert_eq!((stores.len(), kept.len()), (1, 2), "{kept:?}");
+    let text = fs::read_to_string(receipt(Path::new(stores[0]))).unwrap();
+    assert_eq!(text, "the store's");
+}
+
 /// Rows that were only in its log go with it, and not into its successor.
 #[test]
 fn the_log_of_what_goes_is_folded_into_it() {
