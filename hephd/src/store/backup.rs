@@ -99,20 +99,20 @@ fn check_shelf(to: &Path) -> Result<()> {
 /// Makes a backup. See the steps above.
 ///
 /// # Errors
-/// As of a seed's source; `no_space`, `store_in_use` while another one is
-/// made in the same folder. Whatever it is, nothing is left of it.
+/// As of a seed's source; `no_space`. Whatever it is, nothing is left of it. One
+/// that is made in the same folder meanwhile is waited for.
 pub fn back_up(task: &Task<'_>, machine: &Machine, progress: Listener<'_>) -> Result<Made> {
     check_shelf(task.to)?;
     let (db, to) = (full(task.db), full(&task.to.join(task.name)));
     let mut folders = Folders::make(folder(&to))?;
-    let nursery = Nursery::enter(&to, &machine.entropy).inspect_err(|error| {
-        if error.code == Code::StoreInUse {
-            folders.keep()
-        }
-    })?;
+    // Several services may have one folder, and one timer.
+    let nursery = Nursery::enter_in_turn(&to, &machine.entropy)?;
     shelf::clear_lonely_receipts(folder(&to), task.name);
     let started = machine.clock.now_ms();
-    let backup = Backup::named(folder(&to), task.name, &stamp(started));
+    // A clock that was set back may have been here before.
+    let named = |at| Backup::named(folder(&to), task.name, &stamp(at));
+    let free = (started..).map(named).find(|backup| !backup.file.exists());
+    let backup = free.ok_or_else(|| Error::internal("no name is free"))?;
     let (mut receipt, spared) = copy_and_prove(&db, &nursery, started, progress)?;
     receipt.target = name_of(&backup.file);
     let packed = Packed::of(&nursery, &receipt, progress)?;

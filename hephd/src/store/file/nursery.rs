@@ -37,20 +37,36 @@ impl Nursery {
     /// # Errors
     /// `store_in_use` while another one is at work in the same folder.
     pub fn enter(db: &Path, entropy: &Entropy) -> Result<Self> {
-        let place = folder(db);
-        let dir = File::open(place).map_err(file(place, "open"))?;
+        let dir = open(db)?;
         if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let place = folder(db);
             return Err(Error::new(
                 Code::StoreInUse,
                 format!("another store is being made in {}", place.display()),
                 "wait until it is done, then run it again",
             ));
         }
+        Ok(Self::of(dir, db, entropy))
+    }
+
+    /// As [`enter`](Self::enter), after whoever is at work there.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened or locked.
+    pub fn enter_in_turn(db: &Path, entropy: &Entropy) -> Result<Self> {
+        let dir = open(db)?;
+        let locked = flock(&dir, FlockOperation::LockExclusive);
+        locked.map_err(|error| file(folder(db), "lock")(error.into()))?;
+        Ok(Self::of(dir, db, entropy))
+    }
+
+    fn of(dir: File, db: &Path, entropy: &Entropy) -> Self {
+        let place = folder(db);
         clear_named(place, &prefix(db));
         let name = format!("{}{}", prefix(db), draw_hex::<4>(entropy));
         let (place, staging) = (place.to_owned(), place.join(&name));
         let _unfinished = Unfinished::new(move || clear_named(&place, &name));
-        Ok(Self { folder: dir, db: db.to_owned(), staging, _unfinished })
+        Self { folder: dir, db: db.to_owned(), staging, _unfinished }
     }
 
     /// Where the new store is written.
@@ -119,6 +135,11 @@ impl Nursery {
             let _ = std::fs::remove_file(beside(&self.staging, suffix));
         }
     }
+}
+
+fn open(db: &Path) -> Result<File> {
+    let place = folder(db);
+    File::open(place).map_err(file(place, "open"))
 }
 
 /// How the staging files of a store are called.

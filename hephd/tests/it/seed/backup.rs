@@ -154,6 +154,24 @@ fn only_older_backups_of_the_very_store_go() {
     assert!(made.backup.file.exists() && theirs.file.exists() && later.exists());
 }
 
+/// Several services may have one folder, and one timer.
+#[test]
+fn backups_at_the_same_time_are_made_one_after_the_other() {
+    let labs = [(); 4].map(|()| Lab::with_store());
+    let shelf = labs[0].shelf();
+    let back_up = |lab: &Lab| {
+        let (db, task) = (lab.source(), "device");
+        let task = Task { db: &db, to: &shelf, name: task };
+        back_up(&task, &Machine::this(), &|_| ()).unwrap()
+    };
+    std::thread::scope(|scope| {
+        labs.iter().for_each(|lab| drop(scope.spawn(|| [back_up(lab), back_up(lab)])));
+    });
+    let made = list(&shelf).unwrap();
+    assert_eq!(made.len(), 8);
+    made.iter().for_each(|made| verify(made, &made.load().unwrap()).unwrap());
+}
+
 /// A log that is gone takes changes with it that only a backup has by then.
 #[test]
 fn a_backup_of_what_is_lost_since_is_never_removed() {
