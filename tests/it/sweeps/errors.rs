@@ -28,7 +28,7 @@ pub fn sweep(subject: &'static Subject) {
     for_seeds(1, |seed| {
         let mut points = all.clone();
         Dice::new(seed).shuffle(&mut points);
-        points.truncate(usize::try_from(full(300, u64::MAX)).unwrap());
+        points.truncate(usize::try_from(full(250, u64::MAX)).unwrap());
         eprintln!("{} points of {}: HEPH_SEED={seed}", points.len(), all.len());
         stock.try_each(&points, name, |_| fail);
     });
