@@ -312,10 +312,10 @@ fn announce(config: &Config) {
     let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&what)]);
 }
 
-/// The signals that mean: stop.
 /// SIGXFSZ, on Linux and macOS.
 const TOO_LONG: i32 = 25;
 
+/// The signals that mean: stop.
 struct Signals {
     term: Signal,
     int: Signal,

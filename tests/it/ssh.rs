@@ -7,10 +7,9 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use hephd::clock::Entropy;
@@ -40,7 +39,8 @@ impl Drop for Laptop {
 struct Line {
     limit: AtomicU64,
     passed: AtomicU64,
-    holds: AtomicBool,
+    holds: Mutex<bool>,
+    goes_on: Condvar,
 }
 
 impl Line {
@@ -60,10 +60,16 @@ impl Line {
     fn lets(&self, bytes: u64) -> bool {
         let passed = self.passed.fetch_add(bytes, Ordering::SeqCst) + bytes;
         let lets = passed <= self.limit.load(Ordering::SeqCst);
-        while !lets && self.holds.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(5));
+        if !lets {
+            let holds = self.holds.lock().unwrap();
+            drop(self.goes_on.wait_while(holds, |holds| *holds).unwrap());
         }
         lets
+    }
+
+    fn hold(&self, holds: bool) {
+        *self.holds.lock().unwrap() = holds;
+        self.goes_on.notify_all();
     }
 
     fn is_full(&self) -> bool {
@@ -232,14 +238,14 @@ fn case_38_a_line_that_is_cut_anywhere_makes_nothing() {
 fn case_41_a_seed_that_waits_for_a_laptop_leaves_nothing() {
     let laptop = Laptop::new(&with_ours());
     let to = laptop.sandbox.path("hub/heph.db");
-    laptop.line.holds.store(true, Ordering::SeqCst);
+    laptop.line.hold(true);
     let seed = || {
         laptop.line.cut_after(60_000);
         laptop.command(&laptop.address()).stdout(Stdio::piped()).spawn().unwrap()
     };
     // What an ended seed's ssh still took would count as the next one's.
     leave_nothing(&to, seed, |_| laptop.line.is_full() && is_staged(&to));
-    laptop.line.holds.store(false, Ordering::SeqCst);
+    laptop.line.hold(false);
     wait_for("the spools on the laptop to go", || !laptop.has_spools());
     laptop.line.cut_after(u64::MAX);
     assert_eq!(laptop.seed(&laptop.address()).expect(0).json()["status"], "seeded");
