@@ -206,6 +206,48 @@ pub fn wait_until_ready(
     }
 }
 
+/// Waits for a device's first sync that goes through. A hub has nobody to wait
+/// for.
+///
+/// # Errors
+/// `auth_failed` where it has to log in; `hub_unreachable` after the timeout.
+pub fn wait_until_synced(host: &Host, service: &Service, timeout: Duration) -> Result<()> {
+    let Some(hub) = &service.config.hub_url else { return Ok(()) };
+    let mut last = String::from("it has not tried yet");
+    let synced = host.poll(timeout, || {
+        if let Some(signal) = host.interrupted() {
+            return Some(Err(signal));
+        }
+        let status: SyncStatus = Client::connect(&service.config.socket, ANSWER_DEADLINE)
+            .and_then(|mut client| client.call("sync.status", &Value::Null))
+            .ok()?;
+        match (&status.last_error, &status.last_success) {
+            (Some(error), _) if status.auth_failure => Some(Err(Error::new(
+                Code::AuthFailed,
+                format!("{} has to log in at {hub}: {}", service.label(), error.message),
+                "heph auth login, then run it again",
+            ))),
+            (Some(error), _) => {
+                last.clone_from(&error.message);
+                None
+            }
+            (None, Some(_)) => Some(Ok(())),
+            (None, None) => None,
+        }
+    });
+    synced.unwrap_or_else(|| {
+        Err(Error::new(
+            Code::HubUnreachable,
+            format!(
+                "{} has not synced with {hub} in {} s: {last}",
+                service.label(),
+                timeout.as_secs()
+            ),
+            "see that the hub runs and can be reached from here: heph-ops status there",
+        ))
+    })
+}
+
 fn first_answers(service: &Service, pid: u32, begun: Instant) -> Option<Ready> {
     let answers = ask(service, pid);
     answers.trouble.is_none().then(|| Ready { pid, took: begun.elapsed(), answers })
@@ -241,7 +283,7 @@ fn too_slow(
 
 fn with_log(host: &Host, manager: Manager, service: &Service, code: Code, what: &str) -> Error {
     let label = service.label();
-    let mut lines = manager.log_tail(host, label, LOG_LINES);
+    let mut lines = manager.log_tail(host, service, LOG_LINES);
     if lines.is_empty() {
         lines.push("(it logged nothing)".to_owned());
     }
@@ -249,6 +291,6 @@ fn with_log(host: &Host, manager: Manager, service: &Service, code: Code, what: 
     Error::new(
         code,
         format!("{label} {what}{log}"),
-        format!("its log: {}", manager.log_place(host, label)),
+        format!("its log: {}", manager.log_place(host, service)),
     )
 }

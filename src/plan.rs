@@ -5,11 +5,27 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use hephd::store::Birth;
 
+use crate::service_manager::launchd::act::Act;
+
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Makes a folder and its parents, 0700.
-    MakeFolder(PathBuf),
+    MakeFolder {
+        /// Which.
+        path: PathBuf,
+        /// Whose what was made shall be, by name; else ours.
+        owner: Option<String>,
+    },
+    /// Makes an empty file, where there is none.
+    MakeFile {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// Whose it shall be, by name; else ours.
+        owner: Option<String>,
+    },
     /// Writes a file, atomically.
     Write {
         /// Which.
@@ -34,12 +50,18 @@ pub enum Step {
         db: PathBuf,
         /// With an owner, or to adopt its hub's.
         birth: Birth,
+        /// The user whose file it shall be, by name; else ours.
+        user: Option<String>,
     },
     /// Removes a store that was made a moment ago, if nothing was written to
     /// it yet.
     RemoveEmptyStore(PathBuf),
     /// Tells the service manager something.
     Run(Vec<String>),
+    /// The same, where it does no harm if it does not work.
+    Try(Vec<String>),
+    /// Tells launchd something, and waits until it is so.
+    Launchctl(Act),
     /// Starts a detached process.
     Spawn(Spawn),
     /// Ends a detached process and waits until it is gone.
@@ -81,13 +103,15 @@ impl Step {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::MakeFolder(path) => format!("make the folder {}", path.display()),
+            Self::MakeFolder { path, .. } => format!("make the folder {}", path.display()),
+            Self::MakeFile { path, .. } => format!("make the file {}", path.display()),
             Self::Write { path, before: None, .. } => format!("write {}", path.display()),
             Self::Write { path, .. } => format!("rewrite {}", path.display()),
             Self::Remove { path, .. } => format!("remove {}", path.display()),
             Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
             Self::RemoveEmptyStore(db) => format!("remove the empty store {}", db.display()),
-            Self::Run(argv) => format!("run {}", argv.join(" ")),
+            Self::Run(argv) | Self::Try(argv) => format!("run {}", argv.join(" ")),
+            Self::Launchctl(act) => act.describe(),
             Self::Spawn(spawn) => format!("start {}", spawn.argv.join(" ")),
             Self::Terminate { label, pid, .. } => format!("stop {label} (process {pid})"),
         }
@@ -111,6 +135,11 @@ impl Plan {
     /// Adds steps.
     pub fn extend(&mut self, steps: impl IntoIterator<Item = Step>) {
         self.steps.extend(steps);
+    }
+
+    /// Makes a folder of our own.
+    pub fn make_folder(&mut self, path: PathBuf) {
+        self.steps.push(Step::MakeFolder { path, owner: None });
     }
 
     /// Makes a file hold a text, unless it does.

@@ -1,6 +1,7 @@
 //! A service as it is wanted: the record, and what follows from it.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -9,10 +10,14 @@ use hephd::{
     args::Flags,
     config::Config,
     error::{Code, Error, Result},
-    record::{Record, Role, token_file_beside},
+    record::{Hardening, Record, Role, Scope, token_file_beside},
 };
 
-use crate::host::Host;
+use crate::{
+    host::Host,
+    paths::{Paths, SYSTEM_DB},
+    unit::{job::Job, refuse_breaks},
+};
 
 /// A record, and everything that is worked out from it.
 #[derive(Debug, Clone)]
@@ -25,6 +30,11 @@ pub struct Service {
     pub config: Config,
     /// The command line, every flag spelled out.
     pub argv: Vec<String>,
+    /// Its environment.
+    pub env: BTreeMap<String, String>,
+    /// What is done again and again beside it.
+    pub jobs: Vec<Job>,
+    home: PathBuf,
 }
 
 impl Service {
@@ -33,13 +43,18 @@ impl Service {
     /// # Errors
     /// What hephd itself would refuse of the flags.
     pub fn new(host: &Host, record: Record) -> Result<Self> {
-        let config = record.flags.check(record.role.mode())?;
+        let paths = host.paths(record.scope);
+        let mut flags = record.flags.clone();
+        if record.scope == Scope::System {
+            flags.db.get_or_insert_with(|| PathBuf::from(SYSTEM_DB));
+        }
+        let config = flags.check(record.role.mode())?;
         let spelled_out = Flags {
             db: Some(config.db.clone()),
             socket: Some(config.socket.clone()),
             existing_store: true,
             token_file: token_file(&record, &config),
-            ..record.flags.clone()
+            ..flags
         };
         let mut argv = vec![
             text(&record.bin, "--bin")?,
@@ -47,8 +62,15 @@ impl Service {
             record.role.mode().as_str().to_owned(),
         ];
         argv.extend(spelled_out.to_argv()?);
-        let record_path = Record::path(&host.record_folder(), &record.label);
-        Ok(Self { record, record_path, config, argv })
+        let (words, values) = (argv.iter(), record.env.values());
+        words.chain(values).try_for_each(|word| refuse_breaks(word))?;
+        let (record_path, env) = (paths.record(&record.label), environment(paths, &record));
+        let home = host.home.clone();
+        let mut service = Self { record, record_path, config, argv, env, jobs: vec![], home };
+        if let Some(backups) = service.record.backups.clone() {
+            service.jobs.push(Job::backup(&service, &host.this_program()?, &backups)?);
+        }
+        Ok(service)
     }
 
     /// The recorded service of a label, or the only one there is.
@@ -57,10 +79,14 @@ impl Service {
     /// `usage` with the list where no label is given and there are several;
     /// `service_not_found` where there is none.
     pub fn find(host: &Host, label: Option<&str>) -> Result<Self> {
-        let folder = host.record_folder();
+        let folders = host.scopes().iter().map(|scope| host.paths(*scope).records());
         let records: Vec<Record> = match label {
-            Some(label) => Record::load(&folder, label)?.into_iter().collect(),
-            None => Record::load_installed(&folder).into_iter().collect::<Result<_>>()?,
+            Some(label) => folders
+                .filter_map(|folder| Record::load(&folder, label).transpose())
+                .collect::<Result<_>>()?,
+            None => {
+                folders.flat_map(|folder| Record::load_installed(&folder)).collect::<Result<_>>()?
+            }
         };
         let labels = records.iter().map(|r| r.label.as_str()).collect::<Vec<_>>().join(", ");
         let mut found = records.iter().filter(|record| record.installed);
@@ -84,7 +110,8 @@ impl Service {
     /// All installed services, and the error of each that cannot be read.
     #[must_use]
     pub fn all(host: &Host) -> Vec<Result<Self>> {
-        let records = Record::load_installed(&host.record_folder());
+        let folders = host.scopes().iter().map(|scope| host.paths(*scope).records());
+        let records = folders.flat_map(|folder| Record::load_installed(&folder));
         records.into_iter().map(|record| Self::new(host, record?)).collect()
     }
 
@@ -92,6 +119,27 @@ impl Service {
     #[must_use]
     pub fn label(&self) -> &str {
         &self.record.label
+    }
+
+    /// Where its things lie.
+    #[must_use]
+    pub fn paths(&self) -> Paths<'_> {
+        Paths::of(&self.home, self.record.scope)
+    }
+
+    /// How much it is kept from.
+    #[must_use]
+    pub fn hardening(&self) -> Hardening {
+        self.record.hardening.unwrap_or(match self.record.scope {
+            Scope::User => Hardening::Basic,
+            Scope::System => Hardening::Strict,
+        })
+    }
+
+    /// The files that it logs to, where its manager writes files.
+    #[must_use]
+    pub fn log_files(&self) -> [PathBuf; 2] {
+        self.paths().mac_logs(self.label(), self.record.log_dir.as_deref())
     }
 
     /// Where a device's login lies, unless it is in the keyring.
@@ -105,6 +153,18 @@ impl Service {
     pub fn probe_address(&self) -> Option<SocketAddr> {
         (self.record.role == Role::Hub).then(|| reached_here(self.config.http_addr))
     }
+}
+
+/// What it finds in its environment: its programs, cargo's toolchain where it
+/// came from cargo, and what it was given.
+fn environment(paths: Paths<'_>, record: &Record) -> BTreeMap<String, String> {
+    let path = paths.program_path(record.manager, &record.bin);
+    let mut env = BTreeMap::from([("PATH".to_owned(), path)]);
+    if record.bin.parent().is_some_and(|folder| folder.ends_with(".cargo/bin")) {
+        env.insert("RUSTUP_TOOLCHAIN".to_owned(), "stable".to_owned());
+    }
+    env.extend(record.env.clone());
+    env
 }
 
 /// An address to listen on, as this machine reaches it.

@@ -54,6 +54,15 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
+/// A time span as people write it, in seconds: `90s`, `12h`, `1w 2d`.
+#[must_use]
+pub fn parse_span(text: &str) -> Option<u64> {
+    let span: jiff::Span = text.trim().parse().ok()?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    let seconds = span.total((jiff::Unit::Second, days)).ok()?;
+    Some(seconds.abs() as u64)
+}
+
 /// How long ago a time was, in words; none for what is no time.
 #[must_use]
 pub fn ago(rfc3339: &str, now_ms: u64) -> Option<String> {

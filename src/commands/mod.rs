@@ -95,9 +95,14 @@ impl Patience {
     /// # Errors
     /// `not_ready`, `crash_loop`.
     pub fn wait(self, host: &Host, manager: Manager, service: &Service) -> Result<Ready> {
-        let (timeout, settle) =
-            (Duration::from_secs(self.timeout), Duration::from_millis(self.settle_ms));
-        health::wait_until_ready(host, manager, service, timeout, settle)
+        let settle = Duration::from_millis(self.settle_ms);
+        health::wait_until_ready(host, manager, service, self.timeout(), settle)
+    }
+
+    /// The longest wait.
+    #[must_use]
+    pub const fn timeout(self) -> Duration {
+        Duration::from_secs(self.timeout)
     }
 }
 

@@ -45,9 +45,8 @@ fn bring_up(
     steps: impl FnOnce(Manager, &Host, &Service, &Running) -> Vec<Step>,
 ) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
-    let manager = Manager::of(host, &service)?;
-    let _alone = host.alone_with(service.label(), how.check)?;
-    let now = manager.observe(host, &service)?;
+    let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
+    let (manager, now) = Manager::look(host, &service)?;
     let plan = Plan { steps: steps(manager, host, &service, &now) };
     let status = if plan.is_empty() { format!("already_{done}") } else { done.to_owned() };
     let label = service.label();

@@ -19,9 +19,8 @@ pub struct Args {
 /// `service_not_found`; `not_ready` when it does not stop in time.
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
-    let manager = Manager::of(host, &service)?;
-    let _alone = host.alone_with(service.label(), how.check)?;
-    let now = manager.observe(host, &service)?;
+    let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
+    let (manager, now) = Manager::look(host, &service)?;
     let plan = Plan { steps: manager.stop(host, &service, &now) };
     if !how.check {
         host.apply(&plan)?;

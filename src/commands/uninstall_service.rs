@@ -3,7 +3,7 @@
 
 use hephd::{
     error::{Code, Error, Result},
-    record::Record,
+    record::{ManagerKind, Record, Scope},
     report::Report,
 };
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::{
     host::Host,
     plan::{Plan, Step},
     service::Service,
-    service_manager::{Manager, Running},
+    service_manager::{Manager, Running, linger},
 };
 
 /// Stop and remove a service; its data stays
@@ -38,10 +38,12 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         }
         found => found?,
     };
-    let manager = Manager::of(host, &service)?;
-    let _alone = host.alone_with(service.label(), how.check)?;
-    let now = manager.observe(host, &service)?;
+    let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
+    let (manager, now) = Manager::look(host, &service)?;
     let mut plan = stop_and_forget(host, manager, &service, &now);
+    if service.record.enabled_linger && !others_linger(host, &service) {
+        plan.extend([linger::turn_off(host)]);
+    }
     plan.extend(forget_record(args, host, &service)?);
     if !how.check {
         host.apply(&plan)?;
@@ -49,6 +51,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     // What is not there cannot stay, and nobody is to think that it does.
     let mut stays: Vec<_> =
         [Some(service.config.db.clone()), service.token_file()].into_iter().flatten().collect();
+    stays.extend(service.record.backups.iter().map(|backups| backups.dir.clone()));
     stays.retain(|path| path.exists());
     if !args.purge_config {
         stays.push(service.record_path.clone());
@@ -63,11 +66,22 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         .fold(report, |report, path| report.line(format!("  stays  {}", path.display()))))
 }
 
+/// Another service of this person wants to run without a login as well.
+fn others_linger(host: &Host, service: &Service) -> bool {
+    let others = Service::all(host).into_iter().flatten();
+    others.into_iter().any(|other| {
+        other.label() != service.label()
+            && other.record.scope == Scope::User
+            && other.record.manager == ManagerKind::Systemd
+    })
+}
+
 /// The settings that an earlier uninstall left.
 fn purge(args: &Args, how: How, host: &Host) -> Option<Result<Report>> {
     let label = args.label.as_deref().filter(|_| args.purge_config)?;
-    let path = Record::path(&host.record_folder(), label);
-    let before = host.read(&path).ok()??;
+    let paths = host.scopes().iter().map(|scope| host.paths(*scope).record(label));
+    let (path, before) =
+        paths.into_iter().find_map(|path| Some((path.clone(), host.read(&path).ok()??)))?;
     let plan = Plan { steps: vec![Step::Remove { path, before }] };
     let report = report_plan(how, &plan, "uninstalled", json!({ "label": label, "stays": [] }));
     let done = if how.check { Ok(()) } else { host.apply(&plan) };
@@ -89,7 +103,8 @@ fn forget_record(args: &Args, host: &Host, service: &Service) -> Result<Vec<Step
     if args.purge_config {
         return Ok(before.map(|before| Step::Remove { path, before }).into_iter().collect());
     }
-    let after = Record { installed: false, ..service.record.clone() }.to_text()?;
+    let record = Record { installed: false, enabled_linger: false, ..service.record.clone() };
+    let after = record.to_text(before.as_deref())?;
     Ok(vec![Step::Write { path, mode: 0o600, before, after }])
 }
 

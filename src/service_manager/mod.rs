@@ -1,21 +1,30 @@
 //! What runs services: how to ask it, what to tell it. Telling is planned
 //! here and done by the host.
 
+pub mod launchd;
+pub mod linger;
 pub mod process;
 pub mod systemd;
+mod units;
+
+use std::{collections::BTreeMap, path::PathBuf};
 
 use hephd::{
-    error::{Code, Error, Result},
-    record::ManagerKind,
+    error::Result,
+    record::{ManagerKind, Scope},
+    report::Warning,
 };
 
-use crate::{host::Host, plan::Step, service::Service, unit};
+use self::{launchd::Launchd, systemd::Systemd};
+use crate::{host::Host, plan::Step, service::Service, unit::Meaning};
 
 /// A manager that is here and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manager {
-    /// The person's own systemd.
-    Systemd,
+    /// systemd: the person's own, or the machine's.
+    Systemd(Systemd),
+    /// launchd: a person's session, or the machine.
+    Launchd(Launchd),
     /// Detached processes, kept by pid and start time.
     Process,
 }
@@ -23,9 +32,19 @@ pub enum Manager {
 /// How a service stands with its manager.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Running {
-    /// The installed unit's text; for a process, the command line it was
-    /// started with.
-    pub installed: Option<String>,
+    /// The files of it that stand, ours or not.
+    pub files: BTreeMap<PathBuf, String>,
+    /// What it was started with, as far as the manager can tell: the edition
+    /// of its unit, or a process's own words.
+    pub edition: Option<String>,
+    /// The manager goes by files that have changed since.
+    pub stale: bool,
+    /// The manager knows it, whether it runs or not.
+    pub loaded: bool,
+    /// Where it is loaded, for a manager that has several places.
+    pub domain: Option<String>,
+    /// Of its timers, those that run.
+    pub timers: Vec<String>,
     /// It runs, with this pid.
     pub pid: Option<u32>,
     /// What the manager calls its state: `active`, `failed`, …
@@ -55,26 +74,51 @@ impl Manager {
     /// `no_service_manager`, or `no_user_bus` where systemd runs the machine
     /// and not this person's services.
     pub fn of(host: &Host, service: &Service) -> Result<Self> {
-        match service.record.manager {
-            ManagerKind::Process => Ok(Self::Process),
-            ManagerKind::Systemd if systemd::answers(host) => Ok(Self::Systemd),
-            ManagerKind::Systemd if host.booted_by_systemd() => Err(Error::new(
-                Code::NoUserBus,
-                "this person's systemd does not answer: no user bus",
-                "loginctl enable-linger, then log in anew; or take --manager process",
-            )),
-            ManagerKind::Systemd => Err(Error::new(
-                Code::NoServiceManager,
-                "there is no systemd for this person on this machine",
-                "take --manager process, or auto",
-            )),
+        Ok(match service.record.manager {
+            ManagerKind::Process => Self::Process,
+            ManagerKind::Systemd => Self::Systemd(Systemd::find(host, service.record.scope)?),
+            ManagerKind::Launchd => Self::Launchd(Launchd::find(host, service)?),
+        })
+    }
+
+    /// The manager of a service, and how the service stands with it. Both are
+    /// asked at the same time, where they can be.
+    ///
+    /// # Errors
+    /// As [`Manager::of`] and [`Manager::observe`].
+    pub fn look(host: &Host, service: &Service) -> Result<(Self, Running)> {
+        if service.record.manager != ManagerKind::Systemd {
+            let manager = Self::of(host, service)?;
+            return Ok((manager, manager.observe(host, service)?));
+        }
+        let asked = std::thread::scope(|threads| {
+            let running = threads.spawn(|| systemd::observe(host, service));
+            let manager = Self::of(host, service);
+            (manager, running.join())
+        });
+        let (manager, running) = (asked.0?, asked.1);
+        match running {
+            Ok(running) => Ok((manager, running?)),
+            Err(_) => Ok((manager, manager.observe(host, service)?)),
         }
     }
 
-    /// systemd where it answers, else processes of our own.
+    /// What runs services here, for whom: the machine's own systemd for root,
+    /// a person's for a person, launchd on a Mac, else processes of our own.
     #[must_use]
-    pub fn auto(host: &Host) -> ManagerKind {
-        if systemd::answers(host) { ManagerKind::Systemd } else { ManagerKind::Process }
+    pub fn auto(host: &Host, scope: Option<Scope>) -> (ManagerKind, Scope) {
+        let scopes: Vec<Scope> = match scope {
+            Some(scope) => vec![scope],
+            None => host.scopes().to_vec(),
+        };
+        if launchd::answers(host) {
+            return (ManagerKind::Launchd, scopes.first().copied().unwrap_or(Scope::User));
+        }
+        let answers = |scope: &Scope| Systemd::find(host, *scope).is_ok();
+        match scopes.into_iter().find(answers) {
+            Some(scope) => (ManagerKind::Systemd, scope),
+            None => (ManagerKind::Process, Scope::User),
+        }
     }
 
     /// How a service stands.
@@ -83,7 +127,8 @@ impl Manager {
     /// When the manager cannot be asked.
     pub fn observe(self, host: &Host, service: &Service) -> Result<Running> {
         match self {
-            Self::Systemd => systemd::observe(host, service.label()),
+            Self::Systemd(_) => systemd::observe(host, service),
+            Self::Launchd(launchd) => launchd.observe(host, service),
             Self::Process => process::observe(host, service.label()),
         }
     }
@@ -91,10 +136,12 @@ impl Manager {
     /// Makes the manager know the service as it is wanted now.
     ///
     /// # Errors
-    /// As [`crate::unit::systemd`].
+    /// `unit_foreign` where somebody else's unit has the name; as
+    /// [`crate::unit`].
     pub fn install(self, host: &Host, service: &Service, now: &Running) -> Result<Vec<Step>> {
         match self {
-            Self::Systemd => systemd::install(host, service, now),
+            Self::Systemd(systemd) => systemd.install(host, service, now),
+            Self::Launchd(launchd) => launchd.install(service, now),
             Self::Process => Ok(vec![]),
         }
     }
@@ -103,7 +150,8 @@ impl Manager {
     #[must_use]
     pub fn uninstall(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match self {
-            Self::Systemd => systemd::uninstall(host, service.label(), now),
+            Self::Systemd(systemd) => systemd.uninstall(service, now),
+            Self::Launchd(launchd) => launchd.uninstall(service, now),
             Self::Process => process::uninstall(host, service.label(), now),
         }
     }
@@ -111,10 +159,11 @@ impl Manager {
     /// Starts what does not run.
     #[must_use]
     pub fn start(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
-        match (self, now.pid) {
-            (_, Some(_)) => vec![],
-            (Self::Systemd, None) => systemd::start(service.label(), now),
-            (Self::Process, None) => vec![Step::Spawn(process::spawn(host, service))],
+        match self {
+            _ if now.pid.is_some() => vec![],
+            Self::Systemd(systemd) => systemd.start(service.label(), now),
+            Self::Launchd(launchd) => launchd.start(service, now),
+            Self::Process => vec![Step::Spawn(process::spawn(host, service))],
         }
     }
 
@@ -122,8 +171,9 @@ impl Manager {
     #[must_use]
     pub fn stop(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match (self, now.pid) {
-            (Self::Systemd, None) if now.is_over() => vec![],
-            (Self::Systemd, _) => systemd::stop(service.label()),
+            (Self::Systemd(_), None) if now.is_over() => vec![],
+            (Self::Systemd(systemd), _) => systemd.stop(service.label()),
+            (Self::Launchd(launchd), _) => launchd.stop(service.label(), now),
             (Self::Process, Some(pid)) => vec![process::stop(host, service.label(), pid)],
             (Self::Process, None) => vec![],
         }
@@ -134,40 +184,74 @@ impl Manager {
     #[must_use]
     pub fn restart(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         let mut steps = self.stop(host, service, now);
-        steps.extend(self.start(host, service, &Running { pid: None, ..now.clone() }));
+        let stopped = Running { pid: None, loaded: false, ..now.clone() };
+        steps.extend(self.start(host, service, &stopped));
         steps
     }
 
-    /// What runs does so as it is wanted now.
+    /// What runs was started with what is wanted now.
     ///
     /// # Errors
-    /// As [`crate::unit::systemd`].
+    /// As [`crate::unit`].
     pub fn is_current(self, host: &Host, service: &Service, now: &Running) -> Result<bool> {
-        let wanted = match self {
-            Self::Systemd => unit::systemd(service)?,
-            Self::Process => process::spawn(host, service).fingerprint(),
-        };
-        // The file may have changed since the process was started from it.
+        // A unit may have changed since the process was started from it.
         let runs = now.pid.and_then(|pid| host.command_line(pid));
         let same = runs.is_none_or(|argv| argv == service.argv);
-        Ok(same && now.installed.as_ref() == Some(&wanted))
+        let wanted = match self {
+            Self::Systemd(systemd) => units::edition_of(&systemd.files(service)?, self),
+            Self::Launchd(launchd) => units::edition_of(&launchd.files(service)?, self),
+            Self::Process => Some(process::spawn(host, service).fingerprint()),
+        };
+        // Whoever may not read a process's environment goes by its words.
+        Ok(same && now.edition.as_ref().is_none_or(|edition| Some(edition) == wanted.as_ref()))
+    }
+
+    /// What a file of this manager means.
+    #[must_use]
+    pub fn meaning(self, text: &str) -> Meaning {
+        match self {
+            Self::Launchd(_) => crate::unit::plist::meaning(text),
+            _ => crate::unit::systemd::meaning(text),
+        }
+    }
+
+    /// What a person should know of how it is run.
+    #[must_use]
+    pub fn warnings(self, host: &Host, service: &Service) -> Vec<Warning> {
+        match self {
+            Self::Systemd(systemd) => systemd.warnings(host, service),
+            Self::Launchd(launchd) => launchd.warnings(service),
+            Self::Process => process::warnings(),
+        }
+    }
+
+    /// Why it is run where it is, in words; none where that needs none.
+    #[must_use]
+    pub fn place(self, service: &Service) -> String {
+        match self {
+            Self::Systemd(_) => format!("systemd ({} scope)", service.record.scope.as_str()),
+            Self::Launchd(launchd) => format!("launchd ({})", launchd.domain()),
+            Self::Process => "process".to_owned(),
+        }
     }
 
     /// The last lines that the service logged.
     #[must_use]
-    pub fn log_tail(self, host: &Host, label: &str, lines: usize) -> Vec<String> {
+    pub fn log_tail(self, host: &Host, service: &Service, lines: usize) -> Vec<String> {
         match self {
-            Self::Systemd => systemd::log_tail(host, label, lines),
-            Self::Process => process::log_tail(host, label, lines),
+            Self::Systemd(systemd) => systemd.log_tail(host, service, lines),
+            Self::Launchd(_) => crate::log::tail(&service.log_files(), lines),
+            Self::Process => process::log_tail(host, service.label(), lines),
         }
     }
 
     /// Where its log is, in words.
     #[must_use]
-    pub fn log_place(self, host: &Host, label: &str) -> String {
+    pub fn log_place(self, host: &Host, service: &Service) -> String {
         match self {
-            Self::Systemd => format!("journalctl --user -u {label}"),
-            Self::Process => process::log_path(host, label).display().to_string(),
+            Self::Systemd(systemd) => systemd.log_place(service),
+            Self::Launchd(_) => service.log_files()[1].display().to_string(),
+            Self::Process => process::log_path(host, service.label()).display().to_string(),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hephd::error::Result;
+use hephd::{error::Result, report::Warning};
 
 use super::Running;
 use crate::{
@@ -37,7 +37,7 @@ pub fn observe(host: &Host, label: &str) -> Result<Running> {
         pid: alive.map(|process| process.pid),
         since: alive.map(|process| process.since),
         state: if alive.is_some() { "active" } else { "inactive" }.to_owned(),
-        installed: remembered.map(|process| process.fingerprint),
+        edition: remembered.map(|process| process.fingerprint),
         ..Running::default()
     })
 }
@@ -58,9 +58,15 @@ pub(super) fn stop(host: &Host, label: &str, pid: u32) -> Step {
     Step::Terminate { label: label.to_owned(), pid, pid_file, log }
 }
 
+pub(super) fn warnings() -> Vec<Warning> {
+    let text =
+        "there is no service manager here: nothing starts it again after a crash or a reboot";
+    vec![Warning::new("no_supervisor", text)]
+}
+
 /// A pid file without a process.
 pub(super) fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
-    let dead = now.pid.is_none().then(|| now.installed.clone()).flatten();
+    let dead = now.pid.is_none().then(|| now.edition.clone()).flatten();
     dead.map(|before| Step::Remove { path: pid_path(host, label), before }).into_iter().collect()
 }
 

@@ -1,104 +1,328 @@
-//! systemd, the person's own: words to send, output to parse.
+//! systemd, a person's own or the machine's: words to send, output to parse.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use hephd::error::{Code, Error, Result};
-
-use super::Running;
-use crate::{
-    host::Host,
-    plan::{Plan, Step},
-    service::Service,
-    template::RENDERED_BY,
-    unit,
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
 };
 
-const PROPERTIES: &str = "ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,UnitFileState,\
-     ExecMainStartTimestamp";
+use hephd::{
+    error::{Code, Error, Result},
+    record::{ManagerKind, Scope},
+    report::Warning,
+};
 
-fn systemctl(words: &[&str]) -> Vec<String> {
-    ["systemctl", "--user", "--no-ask-password"]
-        .iter()
-        .chain(words)
-        .map(|w| (*w).to_owned())
-        .collect()
+use super::{Manager, Running, linger, units};
+use crate::{
+    host::Host,
+    plan::Step,
+    service::Service,
+    unit::{self, EDITION, Kind, UnitFile, job},
+};
+
+const PROPERTIES: &str = "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,Job,\
+     UnitFileState,ExecMainStartTimestamp,FragmentPath,LoadState,NeedDaemonReload";
+
+/// What is rendered where nobody can be asked: all that there is.
+pub const NEWEST: u32 = 999;
+
+/// One systemd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Systemd {
+    scope: Scope,
+    version: u32,
+    /// It does not read the person's own folder, so units last for a boot.
+    until_reboot: bool,
+}
+
+fn systemctl(scope: Scope, words: &[&str]) -> Vec<String> {
+    let of_person = (scope == Scope::User).then_some("--user");
+    let words = ["systemctl"]
+        .into_iter()
+        .chain(of_person)
+        .chain(["--no-ask-password"])
+        .chain(words.iter().copied());
+    words.map(str::to_owned).collect()
 }
 
 fn unit_name(label: &str) -> String {
     format!("{label}.service")
 }
 
-/// Where units go, and the word that enabling them takes there.
-struct Place {
-    folder: PathBuf,
-    until_reboot: bool,
+/// All units that a service may have: its own, then those of its jobs.
+fn unit_names(label: &str) -> Vec<String> {
+    let jobs = job::WORDS
+        .iter()
+        .flat_map(|word| [format!("{label}-{word}.service"), format!("{label}-{word}.timer")]);
+    std::iter::once(unit_name(label)).chain(jobs).collect()
 }
 
-impl Place {
-    /// The person's own folder, if systemd reads it. It does not where HOME is
-    /// not the home that the person's systemd was started with; units then go
-    /// to its runtime folder, which lasts until the next boot.
-    fn of(host: &Host) -> Self {
-        let folder = host.home.join(".config/systemd/user");
-        let shown = host.run(&systemctl(&["show", "--property=UnitPath", "--value"]));
-        let read = shown.map(|output| output.stdout).unwrap_or_default();
-        let read = String::from_utf8_lossy(&read).into_owned();
-        let is_read = read.split_whitespace().any(|path| folder.as_os_str() == path);
+impl Systemd {
+    /// The systemd of a scope, if it is there and talks to us.
+    ///
+    /// # Errors
+    /// `no_service_manager`, `no_user_bus`.
+    pub fn find(host: &Host, scope: Scope) -> Result<Self> {
+        let socket = match scope {
+            Scope::System => Some(PathBuf::from("/run/systemd/private")),
+            Scope::User => host.runtime_dir().map(|dir| dir.join("systemd/private")),
+        };
+        let is_there = socket.is_some_and(|socket| socket.exists());
+        let words = systemctl(scope, &["show", "--property=Version,UnitPath"]);
+        let shown = is_there.then(|| host.run(&words).ok()).flatten();
+        let shown =
+            shown.filter(|output| output.status.success()).ok_or_else(|| silent(host, scope))?;
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let folder = units(host, scope);
+        let is_read = value("UnitPath=").split_whitespace().any(|path| folder.as_os_str() == path);
+        Ok(Self {
+            scope,
+            version: version(value("Version=")),
+            until_reboot: scope == Scope::User && !is_read && host.runtime_dir().is_some(),
+        })
+    }
+
+    /// Where units go: the person's own folder, if systemd reads it. It does
+    /// not where HOME is not the home that the person's systemd was started
+    /// with; units then go to its runtime folder.
+    fn folder(self, host: &Host) -> PathBuf {
         match host.runtime_dir() {
-            Some(runtime) if !is_read => {
-                Self { folder: runtime.join("systemd/user"), until_reboot: true }
-            }
-            _ => Self { folder, until_reboot: false },
+            Some(runtime) if self.until_reboot => runtime.join("systemd/user"),
+            _ => units(host, self.scope),
         }
     }
 
-    fn unit(&self, label: &str) -> PathBuf {
-        self.folder.join(unit_name(label))
+    /// The files of a service as they are wanted. Which folder they are in is
+    /// no part of what they mean.
+    pub(super) fn files(self, service: &Service) -> Result<Vec<UnitFile>> {
+        unit::systemd::files(service, Path::new(""), self.version)
     }
 
-    fn enable(&self, verb: &str, label: &str) -> Step {
-        let unit = unit_name(label);
+    fn ctl(self, words: &[&str]) -> Step {
+        Step::Run(systemctl(self.scope, words))
+    }
+
+    fn enable(self, verb: &str, name: &str) -> Step {
         let mut words = vec![verb];
         words.extend(self.until_reboot.then_some("--runtime"));
-        words.push(&unit);
-        Step::Run(systemctl(&words))
+        words.push(name);
+        self.ctl(&words)
+    }
+
+    /// Writes the units, and enables them.
+    pub(super) fn install(
+        self,
+        host: &Host,
+        service: &Service,
+        now: &Running,
+    ) -> Result<Vec<Step>> {
+        units::refuse_foreign(now)?;
+        let wanted = unit::systemd::files(service, &self.folder(host), self.version)?;
+        let mut steps = Vec::new();
+        for (path, _) in units::unwanted(&wanted, now) {
+            steps.extend(self.forget(&name_of(path), now));
+        }
+        steps.extend(remove(units::unwanted(&wanted, now)));
+        steps.extend(units::write(Manager::Systemd(self), &wanted, now, 0o644));
+        if !steps.is_empty() || now.stale {
+            steps.push(self.ctl(&["daemon-reload"]));
+        }
+        if !now.enabled {
+            steps.push(self.enable("enable", &unit_name(service.label())));
+        }
+        for timer in wanted.iter().filter(|file| file.kind == Kind::Timer) {
+            let is_new = !now.timers.contains(&timer.name);
+            let changed = !now.files.contains_key(&timer.path);
+            if is_new || changed {
+                steps.push(self.enable("enable", &timer.name));
+                steps.push(self.ctl(&["restart", &timer.name]));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Disables and removes the units.
+    pub(super) fn uninstall(self, service: &Service, now: &Running) -> Vec<Step> {
+        if now.files.is_empty() {
+            return vec![];
+        }
+        let mut steps: Vec<Step> =
+            now.files.keys().flat_map(|path| self.forget(&name_of(path), now)).collect();
+        steps.extend(self.forget_failure(service.label(), now));
+        steps.extend(remove(now.files.iter()));
+        steps.push(self.ctl(&["daemon-reload"]));
+        steps
+    }
+
+    /// A timer stops; what starts with the machine does so no more.
+    fn forget(self, name: &str, now: &Running) -> Vec<Step> {
+        let runs = now.timers.iter().any(|timer| timer == name);
+        let stop = runs.then(|| self.ctl(&["stop", name]));
+        let disable =
+            (!name.ends_with(".service") || !is_work(name)).then(|| self.enable("disable", name));
+        stop.into_iter().chain(disable).collect()
+    }
+
+    /// After too many failures systemd refuses to start a unit until it is
+    /// told to forget them.
+    fn forget_failure(self, label: &str, now: &Running) -> Option<Step> {
+        (now.state == "failed").then(|| self.ctl(&["reset-failed", &unit_name(label)]))
+    }
+
+    /// `--no-block`, because readiness is watched by us, with our deadline.
+    pub(super) fn start(self, label: &str, now: &Running) -> Vec<Step> {
+        let mut steps: Vec<Step> = self.forget_failure(label, now).into_iter().collect();
+        steps.push(self.ctl(&["start", "--no-block", &unit_name(label)]));
+        steps
+    }
+
+    pub(super) fn stop(self, label: &str) -> Vec<Step> {
+        vec![self.ctl(&["stop", &unit_name(label)])]
+    }
+
+    pub(super) fn warnings(self, host: &Host, service: &Service) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        if self.scope == Scope::User && linger::is_off(host) {
+            warnings.push(Warning::new("linger_off", linger::advice(host)));
+        }
+        if service.record.run_as.as_deref() == Some("root") {
+            let text = "it runs as root: give its store to a user of its own, and name that user: --run-as";
+            warnings.push(Warning::new("runs_as_root", text));
+        }
+        warnings
+    }
+
+    /// The words that show a service's journal.
+    #[must_use]
+    pub fn journal(self, label: &str) -> Vec<String> {
+        let of_person = (self.scope == Scope::User).then_some("--user");
+        let words = ["journalctl"].into_iter().chain(of_person).chain(["--no-pager", "-u", label]);
+        words.map(str::to_owned).collect()
+    }
+
+    pub(super) fn log_place(self, service: &Service) -> String {
+        match &service.record.log_dir {
+            Some(_) => service.log_files()[1].display().to_string(),
+            None => self.journal(service.label()).join(" "),
+        }
+    }
+
+    pub(super) fn log_tail(self, host: &Host, service: &Service, lines: usize) -> Vec<String> {
+        if service.record.log_dir.is_some() {
+            return crate::log::tail(&service.log_files(), lines);
+        }
+        let mut argv = self.journal(service.label());
+        argv.extend(["--output=cat".to_owned(), "-n".to_owned(), lines.to_string()]);
+        let output = host.run(&argv).map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }
 }
 
-/// Whether this person's systemd is there and talks to us.
-#[must_use]
-pub fn answers(host: &Host) -> bool {
-    let socket = host.runtime_dir().map(|dir| dir.join("systemd/private"));
-    socket.is_some_and(|socket| socket.exists())
-        && host
-            .run(&systemctl(&["show", "--property=Version"]))
-            .is_ok_and(|output| output.status.success())
+fn units(host: &Host, scope: Scope) -> PathBuf {
+    host.paths(scope).units(ManagerKind::Systemd).unwrap_or_default()
 }
 
-/// How a unit stands.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn is_work(name: &str) -> bool {
+    job::WORDS.iter().any(|word| name.ends_with(&format!("-{word}.service")))
+}
+
+fn remove<'a>(files: impl Iterator<Item = (&'a PathBuf, &'a String)>) -> Vec<Step> {
+    files
+        .map(|(path, before)| Step::Remove { path: path.clone(), before: before.clone() })
+        .collect()
+}
+
+/// `252 (252.39-1~deb12u1)` and the like; 0 for what is no number, which leaves
+/// out whatever might not be known.
+fn version(text: &str) -> u32 {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+fn silent(host: &Host, scope: Scope) -> Error {
+    match scope {
+        Scope::User if host.booted_by_systemd() => Error::new(
+            Code::NoUserBus,
+            "this person's systemd does not answer: no user bus",
+            linger::advice(host),
+        ),
+        Scope::User => Error::new(
+            Code::NoServiceManager,
+            "there is no systemd for this person on this machine",
+            "take --manager process, or auto",
+        ),
+        Scope::System => Error::new(
+            Code::NoServiceManager,
+            "systemd does not run this machine",
+            "take --scope user, or --manager process",
+        ),
+    }
+}
+
+/// How a service's units stand.
 ///
 /// # Errors
-/// When systemctl fails.
-pub fn observe(host: &Host, label: &str) -> Result<Running> {
-    let output = host.run(&systemctl(&[
-        "show",
-        &unit_name(label),
-        "--property",
-        PROPERTIES,
-        "--timestamp=unix",
-    ]))?;
+/// When systemctl fails; `unit_foreign` where the unit is somebody else's.
+pub fn observe(host: &Host, service: &Service) -> Result<Running> {
+    let label = service.label();
+    let names = unit_names(label);
+    let mut words = vec!["show", "--property", PROPERTIES, "--timestamp=unix"];
+    words.extend(names.iter().map(String::as_str));
+    let output = host.run(&systemctl(service.record.scope, &words))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Error::internal(format!("systemctl show {label} failed: {said}")));
     }
-    let installed = host.read(&Place::of(host).unit(label))?;
-    Ok(parse(&String::from_utf8_lossy(&output.stdout), installed))
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let shown: Vec<Shown<'_>> = text.split("\n\n").map(Shown::parse).collect();
+    let mut running = shown.first().map(parse).unwrap_or_default();
+    let ours = [
+        Some(units(host, service.record.scope)),
+        host.runtime_dir().map(|dir| dir.join("systemd/user")),
+    ];
+    let mut paths = Vec::new();
+    for path in shown.iter().map(|one| one.value("FragmentPath")).filter(|path| !path.is_empty()) {
+        let folder = Path::new(path).parent();
+        if !ours.iter().flatten().any(|ours| Some(ours.as_path()) == folder) {
+            return Err(units::foreign(Path::new(path)));
+        }
+        paths.push(PathBuf::from(path));
+    }
+    // A file that was written before a reload is not known to it yet.
+    paths.extend(
+        ours.iter().flatten().flat_map(|folder| names.iter().map(|name| folder.join(name))),
+    );
+    running.files = units::standing(host, paths.iter())?;
+    running.stale = shown.iter().any(|one| one.value("NeedDaemonReload") == "yes")
+        || running.files.len()
+            > shown.iter().filter(|one| one.value("LoadState") == "loaded").count();
+    let timers = shown.iter().filter(|one| one.value("ActiveState") == "active");
+    running.timers =
+        timers.map(|one| one.value("Id").to_owned()).filter(|id| id.ends_with(".timer")).collect();
+    running.edition = running.pid.and_then(|pid| host.variable_of(pid, EDITION));
+    Ok(running)
 }
 
-fn parse(shown: &str, installed: Option<String>) -> Running {
-    let values: BTreeMap<&str, &str> =
-        shown.lines().filter_map(|line| line.split_once('=')).collect();
-    let value = |key: &str| values.get(key).copied().unwrap_or_default();
+/// What is shown of one unit.
+struct Shown<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Shown<'a> {
+    fn parse(text: &'a str) -> Self {
+        Self(text.lines().filter_map(|line| line.split_once('=')).collect())
+    }
+
+    fn value(&self, key: &str) -> &'a str {
+        self.0.get(key).copied().unwrap_or_default()
+    }
+}
+
+fn parse(shown: &Shown<'_>) -> Running {
+    let value = |key: &str| shown.value(key);
     let number = |key: &str| value(key).parse::<u32>().unwrap_or_default();
     let state = match (value("ActiveState"), value("SubState")) {
         ("activating", "auto-restart") => "failing",
@@ -114,80 +338,15 @@ fn parse(shown: &str, installed: Option<String>) -> Running {
         other => Some(other.to_owned()),
     };
     Running {
-        installed,
+        loaded: value("LoadState") == "loaded",
         pid,
         state: state.to_owned(),
         restarts: number("NRestarts"),
         result,
         enabled: value("UnitFileState").starts_with("enabled"),
         since: pid.and(value("ExecMainStartTimestamp").trim_start_matches('@').parse().ok()),
+        ..Running::default()
     }
-}
-
-/// Writes the unit and enables it.
-///
-/// # Errors
-/// `unit_foreign` where somebody else's unit has the name.
-pub fn install(host: &Host, service: &Service, now: &Running) -> Result<Vec<Step>> {
-    let place = Place::of(host);
-    let path = place.unit(service.label());
-    if now.installed.as_ref().is_some_and(|text| !text.contains(RENDERED_BY)) {
-        return Err(Error::new(
-            Code::UnitForeign,
-            format!("{} was not written by heph-ops", path.display()),
-            "move it away, or choose another --label",
-        ));
-    }
-    let mut plan = Plan::default();
-    let wanted = unit::systemd(service)?;
-    if now.installed.is_none() {
-        plan.extend([Step::MakeFolder(path.parent().unwrap_or(&path).to_owned())]);
-    }
-    plan.write(path, 0o644, now.installed.clone(), wanted);
-    if !plan.is_empty() {
-        plan.extend([Step::Run(systemctl(&["daemon-reload"]))]);
-    }
-    if !now.enabled {
-        plan.extend([place.enable("enable", service.label())]);
-    }
-    Ok(plan.steps)
-}
-
-/// Disables and removes the unit.
-#[must_use]
-pub fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
-    let Some(before) = now.installed.clone() else { return vec![] };
-    let place = Place::of(host);
-    let mut steps = vec![place.enable("disable", label)];
-    steps.extend(forget_failure(label, now));
-    steps.push(Step::Remove { path: place.unit(label), before });
-    steps.push(Step::Run(systemctl(&["daemon-reload"])));
-    steps
-}
-
-/// After too many failures systemd refuses to start a unit until it is told
-/// to forget them.
-fn forget_failure(label: &str, now: &Running) -> Option<Step> {
-    (now.state == "failed").then(|| Step::Run(systemctl(&["reset-failed", &unit_name(label)])))
-}
-
-/// `--no-block`, because readiness is watched by us, with our deadline.
-pub(super) fn start(label: &str, now: &Running) -> Vec<Step> {
-    let mut steps: Vec<Step> = forget_failure(label, now).into_iter().collect();
-    steps.push(Step::Run(systemctl(&["start", "--no-block", &unit_name(label)])));
-    steps
-}
-
-pub(super) fn stop(label: &str) -> Vec<Step> {
-    vec![Step::Run(systemctl(&["stop", &unit_name(label)]))]
-}
-
-pub(super) fn log_tail(host: &Host, label: &str, lines: usize) -> Vec<String> {
-    let argv = ["journalctl", "--user", "--no-pager", "--output=cat", "-u", label, "-n"];
-    let mut argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-    argv.push(lines.to_string());
-    let output = host.run(&argv).map(|output| output.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -198,9 +357,15 @@ mod tests {
     fn a_unit_between_two_crashes_is_failing() {
         let shown = "MainPID=0\nNRestarts=3\nActiveState=activating\nSubState=auto-restart\n\
                      Result=exit-code\nExecMainStatus=1\nUnitFileState=enabled\n";
-        let running = parse(shown, None);
+        let running = parse(&Shown::parse(shown));
         assert_eq!((running.state.as_str(), running.pid, running.restarts), ("failing", None, 3));
         assert_eq!(running.result.as_deref(), Some("exit code 1"));
         assert!(running.enabled && !running.is_over());
+    }
+
+    #[test]
+    fn versions_are_told_in_several_ways() {
+        let all = ["252.39-1~deb12u1", "257 (257.4-6.fc42)", "v?"].map(version);
+        assert_eq!(all, [252, 257, 0]);
     }
 }

@@ -80,6 +80,8 @@ impl Sandbox {
             .env("HOME", self.home())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LC_ALL", "C")
+            // A test that goes wrong must not tell this machine's services anything.
+            .env("HEPH_UNDER_TEST", "1")
             .env("TERM", "dumb");
         command
     }

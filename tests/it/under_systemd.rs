@@ -74,11 +74,11 @@ fn installed_changed_killed_broken_and_removed() {
 }
 
 #[test]
-fn roots_services_are_the_machines_unless_root_says_otherwise() {
+fn a_service_of_the_machine_needs_a_systemd_that_runs_the_machine() {
     let sandbox = Sandbox::new();
-    let script = format!("{FUNCTIONS} ops install-service --role spoke || true");
+    let script = format!("{FUNCTIONS} ops install-service --role spoke --scope system || true");
     let said = under_systemd(&sandbox, &script);
-    assert_eq!(said[0]["error"]["code"], "not_supported", "{}", said[0]);
+    assert_eq!(said[0]["error"]["code"], "no_service_manager", "{}", said[0]);
     assert!(said[0]["error"]["hint"].as_str().unwrap().contains("--scope user"));
 }
 

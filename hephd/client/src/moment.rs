@@ -1,8 +1,11 @@
 //! A time in the past as people say it: a day, a time, how long ago, or the
 //! id of an op. All become the last op that lies within it. Pure.
 
-use hephd::{clock::Clock, hlc::Hlc};
-use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil};
+use hephd::{
+    clock::{Clock, parse_span},
+    hlc::Hlc,
+};
+use jiff::{Timestamp, civil};
 
 /// What is meant by a flag's value.
 ///
@@ -28,9 +31,8 @@ const fn last_of(ms: u64) -> Hlc {
 
 /// `2h`, `3d`, `1w 2d`, also with `ago` behind.
 fn ago(text: &str, now_ms: u64) -> Option<u64> {
-    let span: Span = text.trim_end_matches("ago").trim().parse().ok()?;
-    let ms = span.total((Unit::Millisecond, SpanRelativeTo::days_are_24_hours())).ok()?;
-    Some(now_ms.saturating_sub(ms.abs() as u64))
+    let seconds = parse_span(text.trim_end_matches("ago"))?;
+    Some(now_ms.saturating_sub(seconds.saturating_mul(1000)))
 }
 
 /// RFC 3339; without a zone it is UTC. Times are shown in whole seconds, so

@@ -1,6 +1,9 @@
 //! After a service that did not get ready: the machine as it was.
 
-use hephd::error::{Error, Result};
+use hephd::{
+    error::{Error, Result},
+    record::Record,
+};
 
 use super::{Args, Observed};
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
     host::Host,
     plan::{Plan, Step},
     service::Service,
-    service_manager::{Manager, Running},
+    service_manager::{Manager, Running, linger},
 };
 
 /// The machine is as it was: the previous service runs again, or none does.
@@ -31,22 +34,29 @@ pub(super) fn put_back(
 }
 
 fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Result<&'static str> {
+    // An install that was cut off left what stood before it.
+    let before = observed.before.clone().or(observed.record_text.clone()).unwrap_or_default();
+    let previous = match before.is_empty() {
+        true => None,
+        false => Some(Record::parse(&before, &service.record_path)?).filter(|r| r.installed),
+    };
     let now = observed.manager.observe(host, service)?;
-    let Some(previous) = observed.recorded.as_ref().filter(|record| record.installed) else {
-        host.apply(&remove_again(host, service, observed, &now)?)?;
+    let Some(previous) = previous else {
+        host.apply(&remove_again(host, service, observed, &now, before)?)?;
         return Ok("the service was removed again");
     };
-    let previous = Service::new(host, previous.clone())?;
+    let previous = Service::new(host, previous)?;
     let manager = Manager::of(host, &previous)?;
     let mut plan = Plan::default();
-    let after = observed.record_text.clone().unwrap_or_default();
-    plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, after);
+    plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, before);
     plan.extend(manager.install(host, &previous, &now)?);
-    let ran_before = observed.running.pid.is_some();
+    let ran_before = observed.running.pid.is_some() || observed.before.is_some();
     plan.extend(match ran_before {
+        true if manager.is_current(host, &previous, &now)? => manager.start(host, &previous, &now),
         true => manager.restart(host, &previous, &now),
         false => manager.stop(host, &previous, &now),
     });
+    plan.extend(forget_before(host, service)?);
     host.apply(&plan)?;
     if ran_before {
         args.patience.wait(host, manager, &previous)?;
@@ -61,16 +71,29 @@ fn remove_again(
     service: &Service,
     observed: &Observed,
     now: &Running,
+    before: String,
 ) -> Result<Plan> {
     let mut plan = uninstall_service::stop_and_forget(host, observed.manager, service, now);
     if !observed.store_exists {
         plan.extend([Step::RemoveEmptyStore(service.config.db.clone())]);
     }
-    let path = service.record_path.clone();
-    match (host.read(&path)?, observed.record_text.clone()) {
-        (before, Some(after)) => plan.write(path, 0o600, before, after),
-        (Some(before), None) => plan.extend([Step::Remove { path, before }]),
-        (None, None) => {}
+    if observed.linger_is_off {
+        plan.extend([linger::turn_off(host)]);
     }
+    if let Some(user) = service.record.run_as.clone().filter(|_| observed.no_user) {
+        plan.extend([Step::Try(vec!["userdel".to_owned(), user])]);
+    }
+    let path = service.record_path.clone();
+    match (host.read(&path)?, before.is_empty()) {
+        (standing, false) => plan.write(path, 0o600, standing, before),
+        (Some(standing), true) => plan.extend([Step::Remove { path, before: standing }]),
+        (None, true) => {}
+    }
+    plan.extend(forget_before(host, service)?);
     Ok(plan)
+}
+
+fn forget_before(host: &Host, service: &Service) -> Result<Option<Step>> {
+    let path = service.paths().record_before(service.label());
+    Ok(host.read(&path)?.map(|before| Step::Remove { path, before }))
 }

@@ -120,7 +120,8 @@ fn with_text(mut data: Value, text: &str, path: Option<&Path>) -> Value {
 /// What the only installed service of a role was given; none where there is
 /// none, or more than one.
 fn only(host: &Host, role: Role) -> Result<Option<Record>> {
-    let records = Record::load_installed(&host.record_folder());
+    let folders = host.scopes().iter().map(|scope| host.paths(*scope).records());
+    let records = folders.flat_map(|folder| Record::load_installed(&folder));
     let records = records.into_iter().collect::<Result<Vec<_>>>()?;
     let mut found = records.into_iter().filter(|record| record.role == role);
     Ok(found.next().filter(|_| found.next().is_none()))

@@ -10,7 +10,7 @@ use hephd::{
     error::{Code, Error, Result},
     id::OwnerId,
     paths::quoted,
-    record::{Record, Role},
+    record::{Record, Role, Scope},
     report::{Report, Style, Warning},
     store::{
         Birth, Store, file,
@@ -172,7 +172,7 @@ fn link_of(args: &Args, from: &From) -> Result<Option<install_service::Args>> {
 /// Before anything is made: what is wrong with it must not show afterwards, and
 /// a device that is installed on another store stays there.
 fn check_link(link: &install_service::Args, host: &Host) -> Result<()> {
-    let recorded = Record::load(&host.record_folder(), default_label(Role::Spoke))?;
+    let recorded = Record::load(&host.paths(Scope::User).records(), default_label(Role::Spoke))?;
     let there = recorded.filter(|record| record.installed).and_then(|record| record.flags.db);
     let wanted = link.flags.db.as_deref().map(file::full);
     if let Some(there) = there.filter(|there| wanted.as_ref() != Some(&file::full(there))) {

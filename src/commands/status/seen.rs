@@ -35,9 +35,8 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) fn of(host: &Host, service: Service) -> Result<Self> {
-        let manager = Manager::of(host, &service)?;
-        let running = manager.observe(host, &service)?;
-        let log_place = manager.log_place(host, service.label());
+        let (manager, running) = Manager::look(host, &service)?;
+        let log_place = manager.log_place(host, &service);
         let answers = running.pid.map_or_else(Answers::default, |pid| health::ask(&service, pid));
         let equal = answers.sync.as_ref().and_then(|sync| sync.equal);
         Ok(Self { service, running, answers, equal, log_place })

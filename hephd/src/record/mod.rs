@@ -9,9 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod text;
+
+pub use self::text::nearest;
 use crate::{
     args::{Flags, Mode},
-    error::{Code, Error, Result, file},
+    error::{Result, file},
     paths,
 };
 
@@ -51,6 +54,8 @@ impl Role {
 pub enum ManagerKind {
     /// systemd
     Systemd,
+    /// launchd, on a Mac
+    Launchd,
     /// A detached process that heph-ops keeps by pid and start time
     Process,
 }
@@ -61,9 +66,23 @@ impl ManagerKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Systemd => "systemd",
+            Self::Launchd => "launchd",
             Self::Process => "process",
         }
     }
+}
+
+/// How much of the machine a service is kept from. See
+/// docs/reference/hardening.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Hardening {
+    /// Nothing but its own manners
+    Off,
+    /// What works everywhere: no new privileges, only the calls it needs
+    Basic,
+    /// Also a view of the machine with little in it
+    Strict,
 }
 
 /// Whose service it is.
@@ -74,6 +93,27 @@ pub enum Scope {
     User,
     /// The machine's
     System,
+}
+
+impl Scope {
+    /// The word in flags, records and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::System => "system",
+        }
+    }
+}
+
+/// Backups that are made by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Backups {
+    /// The folder that they go to.
+    pub dir: PathBuf,
+    /// How often, as a person wrote it: `12h`, `1d`.
+    pub every: String,
 }
 
 /// One service's record.
@@ -93,9 +133,24 @@ pub struct Record {
     pub installed: bool,
     /// The daemon's binary.
     pub bin: PathBuf,
+    /// The user that it runs as, in system scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<String>,
+    /// How much it is kept from; none: as its scope has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardening: Option<Hardening>,
+    /// Where its log files go; none: as its manager has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_dir: Option<PathBuf>,
+    /// It was us who let this person's services run without a login.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enabled_linger: bool,
     /// Its login lies in the system's keyring rather than in a file.
     #[serde(default, skip_serializing_if = "is_false")]
     pub keyring: bool,
+    /// Backups by themselves; none where nobody asked for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Backups>,
     /// Its environment, `K = "V"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -138,17 +193,12 @@ impl Record {
         }
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self> {
-        // Some editors put such a mark first; places are counted behind it.
-        let text = text.trim_start_matches('\u{feff}');
-        toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            Error::new(
-                Code::ConfigInvalid,
-                format!("{}:{line}: {}", path.display(), error.message()),
-                "mend that line, or install the service again",
-            )
-        })
+    /// Reads a record's text; errors name its path.
+    ///
+    /// # Errors
+    /// `config_invalid` that names file and line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        text::parse(text, path)
     }
 
     /// Those of all installed services, by label. One that cannot be read is
@@ -163,18 +213,13 @@ impl Record {
         all.filter(|record| record.as_ref().map_or(true, |record| record.installed)).collect()
     }
 
-    /// The record as it stands in the file.
+    /// The record as it shall stand in its file, where `standing` is what
+    /// stands there: its comments, its order and its blank lines stay.
     ///
     /// # Errors
     /// `usage` for a path that is not UTF-8.
-    pub fn to_text(&self) -> Result<String> {
-        let text = toml::to_string(self).map_err(|error| {
-            Error::usage(format!("a flag cannot be recorded: {error}"), "give paths as UTF-8 text")
-        })?;
-        Ok(format!(
-            "# What the service {} was given. heph-ops keeps this file.\n{text}",
-            self.label
-        ))
+    pub fn to_text(&self, standing: Option<&str>) -> Result<String> {
+        text::written(self, standing)
     }
 
     /// Where the service's daemon listens for people.

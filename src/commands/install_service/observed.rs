@@ -1,0 +1,209 @@
+//! What is there before anything is done, and what is refused because of it.
+
+use std::{os::unix::fs::MetadataExt, path::Path};
+
+use hephd::{
+    error::{Code, Error, Result},
+    record::{Record, Role, Scope},
+    store::file,
+};
+
+use super::args::Args;
+use crate::{
+    host::Host,
+    service::Service,
+    service_manager::{Manager, Running, linger},
+};
+
+/// What is there before anything is done.
+pub(super) struct Observed {
+    /// What is recorded, whose flags stand where none is named.
+    pub(super) recorded: Option<Record>,
+    pub(super) record_text: Option<String>,
+    /// What to go back to: the record as it stood before an install that was
+    /// cut off; empty where there was none.
+    pub(super) before: Option<String>,
+    pub(super) manager: Manager,
+    pub(super) running: Running,
+    pub(super) store_exists: bool,
+    /// The user that it runs as has to be made.
+    pub(super) no_user: bool,
+    /// Its person's systemd ends with the person's login.
+    pub(super) linger_is_off: bool,
+}
+
+/// The record of a label, in whichever scope it is installed, and where that is.
+pub(super) fn recorded(args: &Args, host: &Host, label: &str) -> Result<Option<Record>> {
+    let mut found: Option<Record> = None;
+    for scope in host.scopes() {
+        let record = Record::load(&host.paths(*scope).records(), label)?;
+        let better = |record: &Record| record.installed || found.is_none();
+        found = record.filter(better).or(found);
+    }
+    let elsewhere = |record: &&Record| {
+        record.installed && args.scope.is_some_and(|scope| scope != record.scope)
+    };
+    match found.as_ref().filter(elsewhere) {
+        Some(record) => Err(Error::new(
+            Code::UnitForeign,
+            format!("{label} is installed in {} scope", record.scope.as_str()),
+            format!("uninstall it there first: heph-ops uninstall-service {label}"),
+        )),
+        // What an uninstall left in another scope is nothing to build on.
+        None => Ok(found.filter(|record| args.scope.is_none_or(|scope| scope == record.scope))),
+    }
+}
+
+pub(super) fn observe(
+    args: &Args,
+    host: &Host,
+    service: &Service,
+    recorded: Option<Record>,
+) -> Result<Observed> {
+    service.config.check_files()?;
+    refuse_other_manager(service, recorded.as_ref())?;
+    refuse_anothers_store(host, service)?;
+    let (manager, running) = Manager::look(host, service)?;
+    let db = &service.config.db;
+    // Once installed, a store that is missing is a disk that is not mounted.
+    let first = recorded.as_ref().is_none_or(|record| !record.installed);
+    let may_make_one = first && service.record.role == Role::Spoke;
+    if file::folder(db).is_dir() {
+        file::check_place(db)?;
+    }
+    let store_exists = db.exists();
+    if !store_exists && !may_make_one {
+        return Err(missing(service));
+    }
+    if !service.record.bin.is_file() {
+        return Err(Error::new(
+            Code::SourceNotFound,
+            format!("there is no hephd at {}", service.record.bin.display()),
+            "name it: --bin PATH",
+        ));
+    }
+    let no_user = check_user(args, host, service)?;
+    check_port(service, recorded.as_ref(), &running)?;
+    let record_text = host.read(&service.record_path)?;
+    let before = host.read(&service.paths().record_before(service.label()))?;
+    let linger_is_off = matches!(manager, Manager::Systemd(_))
+        && service.record.scope == Scope::User
+        && linger::is_off(host);
+    Ok(Observed {
+        recorded,
+        record_text,
+        before,
+        manager,
+        running,
+        store_exists,
+        no_user,
+        linger_is_off,
+    })
+}
+
+/// The user is there, or will be made, and can reach what it needs.
+fn check_user(args: &Args, host: &Host, service: &Service) -> Result<bool> {
+    let Some(name) = &service.record.run_as else { return Ok(false) };
+    let user = match host.user(name) {
+        Ok(user) => user,
+        Err(_) if args.create_user && host.has_program("useradd") => return Ok(true),
+        Err(error) if !args.create_user => {
+            let hint = "add --create-user, or name another: --run-as USER";
+            return Err(Error::new(Code::Usage, error.message, hint));
+        }
+        Err(_) => {
+            return Err(Error::new(
+                Code::NotSupported,
+                format!("--create-user: users are not made with useradd here, and {name} is none"),
+                "make that user by hand, or name one: --run-as USER",
+            ));
+        }
+    };
+    let db = &service.config.db;
+    if let Ok(meta) = std::fs::metadata(db)
+        && meta.uid() != user.uid
+    {
+        let owner = host.name_of(meta.uid()).unwrap_or_else(|| meta.uid().to_string());
+        return Err(Error::new(
+            Code::InsecurePermissions,
+            format!("{} belongs to {owner}, and the service runs as {name}", db.display()),
+            format!("chown -R {name}: {}, or --run-as {owner}", file::folder(db).display()),
+        ));
+    }
+    let programs = [Some(service.record.bin.clone()), job_program(service)];
+    for program in programs.iter().flatten() {
+        check_reach(program, user.uid, name)?;
+    }
+    Ok(false)
+}
+
+fn job_program(service: &Service) -> Option<std::path::PathBuf> {
+    service.jobs.first()?.argv.first().map(std::path::PathBuf::from)
+}
+
+/// A program in somebody's home, say root's, is out of another user's reach.
+fn check_reach(program: &Path, uid: u32, name: &str) -> Result<()> {
+    let is_shut = |path: &&Path| {
+        std::fs::metadata(path).is_ok_and(|meta| {
+            let (own, all) = (meta.uid() == uid && meta.mode() & 0o100 != 0, meta.mode() & 0o001);
+            uid != 0 && !own && all == 0
+        })
+    };
+    match program.ancestors().find(is_shut) {
+        Some(shut) => Err(Error::new(
+            Code::InsecurePermissions,
+            format!("{name} cannot run {}: {} is shut to it", program.display(), shut.display()),
+            "install it for everybody: sudo install heph heph-ops hephd /usr/local/bin/",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A device has all that it needs to know at its hub; a hub has not.
+fn missing(service: &Service) -> Error {
+    let mut error = hephd::store::missing(&service.config.db);
+    if service.config.hub_url.is_some() {
+        error.hint = format!(
+            "mount its disk; or have all from the hub again: heph-ops uninstall-service {0}, then install {0}",
+            service.label()
+        );
+    }
+    error
+}
+
+/// One store, one service.
+fn refuse_anothers_store(host: &Host, service: &Service) -> Result<()> {
+    let others = Service::all(host).into_iter().flatten();
+    let mut others = others.filter(|other| other.label() != service.label());
+    match others.find(|other| other.config.db == service.config.db) {
+        Some(other) => Err(Error::new(
+            Code::StoreInUse,
+            format!("{} is the store of {}", service.config.db.display(), other.label()),
+            "give this service a store of its own: --db PATH; see heph-ops seed",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The old manager would still have the service.
+fn refuse_other_manager(service: &Service, recorded: Option<&Record>) -> Result<()> {
+    let other = recorded.filter(|r| r.installed && r.manager != service.record.manager);
+    let Some(other) = other else { return Ok(()) };
+    let (label, manager) = (service.label(), other.manager.as_str());
+    Err(Error::new(
+        Code::UnitForeign,
+        format!("{label} is run by {manager}"),
+        format!("uninstall it there first: heph-ops uninstall-service {label}"),
+    ))
+}
+
+/// A port that somebody else has is found out before anything is touched. The
+/// port that the service has already is its own to listen on otherwise.
+fn check_port(service: &Service, recorded: Option<&Record>, running: &Running) -> Result<()> {
+    let before = recorded.and_then(|record| record.flags.check(record.role.mode()).ok());
+    let same = before.is_some_and(|b| b.http_addr.port() == service.config.http_addr.port());
+    if service.record.role == Role::Hub && !(same && running.pid.is_some()) {
+        hephd::port::listen(service.config.http_addr)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! systemd's language.
+
+use std::path::Path;
+
+use hephd::{
+    error::{Error, Result},
+    record::{Hardening, Scope},
+};
+use tera::Context;
+
+use super::{Kind, Meaning, UnitFile, edition, hardening, job::Job, refuse_breaks};
+use crate::{service::Service, template};
+
+/// The files of a service: its own, and two for each job.
+///
+/// # Errors
+/// `usage` for a word that no unit can hold.
+pub fn files(service: &Service, folder: &Path, version: u32) -> Result<Vec<UnitFile>> {
+    let label = service.label();
+    let file = |name: String, text, kind| UnitFile { path: folder.join(&name), name, text, kind };
+    let mut files = vec![file(format!("{label}.service"), main(service, version)?, Kind::Service)];
+    for job in &service.jobs {
+        let name = job.name(label);
+        let work = work(service, job, version)?;
+        files.push(file(format!("{name}.service"), work, Kind::Work));
+        files.push(file(format!("{name}.timer"), timer(service, job)?, Kind::Timer));
+    }
+    Ok(files)
+}
+
+fn main(service: &Service, version: u32) -> Result<String> {
+    let render = |edition: &str| {
+        let mut values = common(service, &service.argv, &[], version)?;
+        let system = service.record.scope == Scope::System;
+        let after =
+            if system { "Wants=network-online.target\nAfter=network-online.target" } else { "" };
+        values.insert("label", service.label());
+        values.insert("role", service.record.role.as_str());
+        values.insert("after", after);
+        values.insert("edition", edition);
+        values.insert("logs", &logs(service)?);
+        values.insert("wanted_by", if system { "multi-user.target" } else { "default.target" });
+        template::fill("heph.service", include_str!("../../templates/heph.service"), &values)
+    };
+    let edition = edition(&meaning(&render("")?));
+    render(&edition)
+}
+
+fn work(service: &Service, job: &Job, version: u32) -> Result<String> {
+    let mut values = common(service, &job.argv, &job.writes, version)?;
+    values.insert("name", &job.name(service.label()));
+    values.insert("description", &job.description);
+    template::fill("heph-job.service", include_str!("../../templates/heph-job.service"), &values)
+}
+
+fn timer(service: &Service, job: &Job) -> Result<String> {
+    let mut values = Context::new();
+    values.insert("record", &in_comment(&service.record_path));
+    values.insert("name", &job.name(service.label()));
+    values.insert("description", &job.description);
+    values.insert("first_secs", &(job.every / 10).clamp(30, 900));
+    values.insert("every_secs", &job.every);
+    values.insert("delay_secs", &(job.every / 20).min(600));
+    template::fill("heph-job.timer", include_str!("../../templates/heph-job.timer"), &values)
+}
+
+fn common(
+    service: &Service,
+    argv: &[String],
+    writes: &[std::path::PathBuf],
+    version: u32,
+) -> Result<Context> {
+    let record = &service.record;
+    let mut values = Context::new();
+    let words = argv.iter().map(|word| quote(word)).collect::<Result<Vec<_>>>()?;
+    let environment = (service.env.iter())
+        .map(|(key, value)| Ok(format!("Environment={}", quote(&format!("{key}={value}"))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let user = record.run_as.as_ref().map_or(Ok(String::new()), |user| setting("User", user))?;
+    let paths = hardening::InUse::of(service, argv, writes);
+    let mounts = paths.all().iter().map(|path| quote(path)).collect::<Result<Vec<_>>>()?;
+    let level = service.hardening();
+    let walls = hardening::walls(level, record.scope, version, &paths)?;
+    values.insert("record", &in_comment(&service.record_path));
+    values.insert("mine", if record.scope == Scope::User { "--user " } else { "" });
+    values.insert("user", &user);
+    values.insert("exec_start", &words.join(" "));
+    values.insert("environment", &environment.join("\n"));
+    values.insert("mounts", &mounts.join(" "));
+    values.insert("hardening", if level == Hardening::Off { UMASK } else { &walls });
+    Ok(values)
+}
+
+/// Whatever the level: what it writes is nobody else's.
+const UMASK: &str = "# Nothing that it writes is for others.\nUMask=0077";
+
+fn logs(service: &Service) -> Result<String> {
+    let Some(_) = &service.record.log_dir else { return Ok(String::new()) };
+    let [out, err] = service.log_files();
+    // These two take the rest of the line as it is, but for %.
+    let line = |key: &str, path: &Path| {
+        let path = path.display().to_string();
+        refuse_breaks(&path)?;
+        Ok::<_, Error>(format!("{key}=append:{}", path.replace('%', "%%")))
+    };
+    Ok([line("StandardOutput", &out)?, line("StandardError", &err)?].join("\n"))
+}
+
+fn setting(key: &str, value: &str) -> Result<String> {
+    refuse_breaks(value)?;
+    Ok(format!("{key}={}", value.replace('%', "%%")))
+}
+
+/// A comment is one line, whatever a path holds.
+fn in_comment(path: &Path) -> String {
+    path.display().to_string().replace(char::is_control, "?")
+}
+
+/// A word in double quotes. With `ExecStart=:` nothing expands but `%`, and
+/// in `Environment=` nothing else does either, so one rule serves all.
+///
+/// # Errors
+/// `usage` for a word with a line break.
+pub(super) fn quote(word: &str) -> Result<String> {
+    refuse_breaks(word)?;
+    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+    Ok(format!("\"{word}\""))
+}
+
+/// What a unit's text means.
+#[must_use]
+pub fn meaning(text: &str) -> Meaning {
+    let mut meaning = Meaning::new();
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, value)) = line.split_once('=').filter(|_| !is_comment(line)) {
+            let values = meaning.entry(format!("{section}.{}", key.trim_end())).or_default();
+            values.push(words(value.trim_start()));
+        }
+    }
+    meaning
+}
+
+fn is_comment(line: &str) -> bool {
+    line.starts_with(['#', ';'])
+}
+
+/// The words of a setting, without their quotes.
+fn words(value: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut letters) = (vec![], None, None, value.chars());
+    while let Some(letter) = letters.next() {
+        match (letter, quoted) {
+            (blank, None) if blank.is_whitespace() => words.extend(word.take()),
+            ('"' | '\'', None) => {
+                quoted = Some(letter);
+                word.get_or_insert_with(String::new);
+            }
+            (end, Some(begin)) if end == begin => quoted = None,
+            ('\\', _) => word.get_or_insert_with(String::new).extend(letters.next()),
+            _ => word.get_or_insert_with(String::new).push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_blanks_and_quotes_do_not_change_what_a_unit_means() {
+        let one = "[Service]\n# why\nExecStart=:\"/bin/a b\" \"c\"\n\nUMask=0077\n";
+        let two = "[Service]\nUMask=0077\nExecStart=:\"/bin/a b\"   c\n";
+        assert_eq!(meaning(one), meaning(two));
+        assert_ne!(meaning(one), meaning(&two.replace(" c", " d")));
+        assert_ne!(meaning(one), meaning(&two.replace("[Service]", "[Unit]")));
+    }
+
+    #[test]
+    fn quoting_is_undone_by_reading() {
+        for word in ["", "a b", "a\"b", "a\\b", "ü", "$HOME", "a'b"] {
+            assert_eq!(words(&quote(word).unwrap()), [word]);
+        }
+    }
+}
