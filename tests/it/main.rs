@@ -26,5 +26,6 @@ mod services;
 mod ssh;
 mod sweeps;
 mod transcripts;
+mod under_launchd;
 mod under_systemd;
 mod units;
