@@ -127,6 +127,12 @@ impl Service {
         Paths::of(&self.home, self.record.scope)
     }
 
+    /// The home of the person whose service it is.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        (self.record.scope == Scope::User).then(|| self.home.clone())
+    }
+
     /// How much it is kept from.
     #[must_use]
     pub fn hardening(&self) -> Hardening {

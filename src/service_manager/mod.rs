@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use hephd::{
     error::Result,
-    record::{ManagerKind, Scope},
+    record::{ManagerKind, Record, Scope},
     report::Warning,
 };
 
@@ -42,7 +42,7 @@ pub struct Running {
     /// The manager knows it, whether it runs or not.
     pub loaded: bool,
     /// Where it is loaded, for a manager that has several places.
-    pub domain: Option<String>,
+    pub domains: Vec<String>,
     /// Of its timers, those that run.
     pub timers: Vec<String>,
     /// It runs, with this pid.
@@ -117,6 +117,8 @@ impl Manager {
         let answers = |scope: &Scope| Systemd::find(host, *scope).is_ok();
         match scopes.into_iter().find(answers) {
             Some(scope) => (ManagerKind::Systemd, scope),
+            // Whoever names it is told that it is not there.
+            None if scope == Some(Scope::System) => (ManagerKind::Systemd, Scope::System),
             None => (ManagerKind::Process, Scope::User),
         }
     }
@@ -196,7 +198,11 @@ impl Manager {
     pub fn is_current(self, host: &Host, service: &Service, now: &Running) -> Result<bool> {
         // A unit may have changed since the process was started from it.
         let runs = now.pid.and_then(|pid| host.command_line(pid));
-        let same = runs.is_none_or(|argv| argv == service.argv);
+        let here = match self {
+            Self::Launchd(launchd) => launchd.is_only_place(now),
+            _ => true,
+        };
+        let same = here && runs.is_none_or(|argv| argv == service.argv);
         let wanted = match self {
             Self::Systemd(systemd) => units::edition_of(&systemd.files(service)?, self),
             Self::Launchd(launchd) => units::edition_of(&launchd.files(service)?, self),
@@ -204,6 +210,23 @@ impl Manager {
         };
         // Whoever may not read a process's environment goes by its words.
         Ok(same && now.edition.as_ref().is_none_or(|edition| Some(edition) == wanted.as_ref()))
+    }
+
+    /// What a service is to be kept from can be kept from it here.
+    ///
+    /// # Errors
+    /// `usage` for paths that cannot be shown to it; `not_supported` where the
+    /// kernel does not let a person's systemd hide anything.
+    pub fn check_walls(
+        self,
+        host: &Host,
+        service: &Service,
+        recorded: Option<&Record>,
+    ) -> Result<()> {
+        match self {
+            Self::Systemd(systemd) => systemd.check_walls(host, service, recorded),
+            _ => Ok(()),
+        }
     }
 
     /// What a file of this manager means.

@@ -7,7 +7,7 @@ use std::{
 
 use hephd::{
     error::{Code, Error, Result},
-    record::{ManagerKind, Scope},
+    record::{Hardening, ManagerKind, Record, Scope},
     report::Warning,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     host::Host,
     plan::Step,
     service::Service,
-    unit::{self, EDITION, Kind, UnitFile, job},
+    unit::{self, EDITION, Kind, UnitFile, hardening::Walls, job},
 };
 
 const PROPERTIES: &str = "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,Job,\
@@ -179,6 +179,32 @@ impl Systemd {
 
     pub(super) fn stop(self, label: &str) -> Vec<Step> {
         vec![self.ctl(&["stop", &unit_name(label)])]
+    }
+
+    pub(super) fn check_walls(
+        self,
+        host: &Host,
+        service: &Service,
+        recorded: Option<&Record>,
+    ) -> Result<()> {
+        let walls = Walls::of(service, &service.argv, &[], self.version);
+        walls.check()?;
+        let was_so =
+            recorded.is_some_and(|r| r.installed && r.hardening == service.record.hardening);
+        if was_so || self.scope == Scope::System || service.hardening() != Hardening::Strict {
+            return Ok(());
+        }
+        let probe =
+            ["systemd-run", "--user", "--quiet", "--wait", "-p", "PrivateUsers=yes", "true"];
+        let probed = host.run(&probe.map(str::to_owned))?;
+        if self.version >= unit::hardening::HIDES_FOR_PERSONS && probed.status.success() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::NotSupported,
+            "--hardening strict: this machine does not let a person's own services hide anything",
+            "take --hardening basic, or install it for the machine: --scope system",
+        ))
     }
 
     pub(super) fn warnings(self, host: &Host, service: &Service) -> Vec<Warning> {

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use hephd::{error::Result, record::Role};
+use hephd::{
+    error::Result,
+    record::{Role, Scope},
+};
 use tera::Context;
 
 use super::{Kind, Meaning, UnitFile, edition, job::Job, refuse_breaks};
@@ -70,10 +73,15 @@ fn common(service: &Service, label: &str, argv: &[String]) -> Result<Context> {
     values.insert("user", &user);
     values.insert("program_arguments", &arguments.collect::<Result<Vec<_>>>()?.join("\n"));
     values.insert("environment", &environment.collect::<Result<Vec<_>>>()?.join("\n"));
+    values.insert("session", if service.record.scope == Scope::User { SESSION } else { "" });
     values.insert("out_log", &out?);
     values.insert("err_log", &err?);
     Ok(values)
 }
+
+/// A person's: at the screen, and through ssh while nobody sits there.
+const SESSION: &str = "  <key>LimitLoadToSessionType</key>\n  <array>\n    \
+    <string>Aqua</string>\n    <string>Background</string>\n  </array>";
 
 fn text(path: &Path) -> Result<String> {
     xml(&path.display().to_string())

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use hephd::{
     error::{Error, Result},
-    record::{Hardening, Scope},
+    record::Scope,
 };
 use tera::Context;
 
-use super::{Kind, Meaning, UnitFile, edition, hardening, job::Job, refuse_breaks};
+use super::{Kind, Meaning, UnitFile, edition, hardening::Walls, job::Job, refuse_breaks};
 use crate::{service::Service, template};
 
 /// The files of a service: its own, and two for each job.
@@ -77,17 +77,17 @@ fn common(
         .map(|(key, value)| Ok(format!("Environment={}", quote(&format!("{key}={value}"))?)))
         .collect::<Result<Vec<_>>>()?;
     let user = record.run_as.as_ref().map_or(Ok(String::new()), |user| setting("User", user))?;
-    let paths = hardening::InUse::of(service, argv, writes);
-    let mounts = paths.all().iter().map(|path| quote(path)).collect::<Result<Vec<_>>>()?;
-    let level = service.hardening();
-    let walls = hardening::walls(level, record.scope, version, &paths)?;
+    let walls = Walls::of(service, argv, writes, version);
+    let mounts = walls.in_use().into_iter().map(|path| quote(&path.display().to_string()));
+    let mounts = mounts.collect::<Result<Vec<_>>>()?;
+    let standing = walls.to_text()?;
     values.insert("record", &in_comment(&service.record_path));
     values.insert("mine", if record.scope == Scope::User { "--user " } else { "" });
     values.insert("user", &user);
     values.insert("exec_start", &words.join(" "));
     values.insert("environment", &environment.join("\n"));
     values.insert("mounts", &mounts.join(" "));
-    values.insert("hardening", if level == Hardening::Off { UMASK } else { &walls });
+    values.insert("hardening", if standing.is_empty() { UMASK } else { &standing });
     Ok(values)
 }
 

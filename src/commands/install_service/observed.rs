@@ -83,6 +83,7 @@ pub(super) fn observe(
         ));
     }
     let no_user = check_user(args, host, service)?;
+    manager.check_walls(host, service, recorded.as_ref())?;
     check_port(service, recorded.as_ref(), &running)?;
     let record_text = host.read(&service.record_path)?;
     let before = host.read(&service.paths().record_before(service.label()))?;

@@ -97,9 +97,12 @@ impl Launchd {
             let words = launchctl(&["print", &format!("{}/{label}", domain.name())]);
             let asked = act::ask(host, &words)?;
             if asked.is_fine() {
-                running = said::service(&asked.out);
-                running.domain = Some(domain.name());
-                break;
+                let mut domains = std::mem::take(&mut running.domains);
+                if domains.is_empty() {
+                    running = said::service(&asked.out);
+                }
+                domains.push(domain.name());
+                running.domains = domains;
             }
         }
         let disabled = act::ask(host, &launchctl(&["print-disabled", &self.domain()]))?;
@@ -115,6 +118,11 @@ impl Launchd {
             running.timers.extend(asked.is_fine().then_some(name));
         }
         Ok(running)
+    }
+
+    /// It is loaded here and nowhere else, if it is loaded at all.
+    pub(super) fn is_only_place(self, now: &Running) -> bool {
+        now.domains.iter().all(|domain| *domain == self.domain())
     }
 
     pub(super) fn files(self, service: &Service) -> Result<Vec<UnitFile>> {
@@ -190,9 +198,9 @@ impl Launchd {
     }
 
     pub(super) fn stop(self, label: &str, now: &Running) -> Vec<Step> {
-        let domain = now.domain.clone().unwrap_or_else(|| self.domain());
-        let bootout = Act::Bootout { target: format!("{domain}/{label}") };
-        now.loaded.then(|| self.act(bootout)).into_iter().collect()
+        let target = |domain: &String| format!("{domain}/{label}");
+        let bootout = |domain| self.act(Act::Bootout { target: target(domain) });
+        now.domains.iter().map(bootout).collect()
     }
 
     fn bootstrap(self, name: &str, plist: &Path) -> Step {
