@@ -426,9 +426,10 @@ impl Host {
             },
             Step::CreateStore { db, birth, user } => {
                 Store::create(db, birth, &self.machine.entropy)?;
-                self.give(user.as_deref(), &[db, &beside(db, ".lock")])
+                self.give(user.as_deref(), &[db.clone(), beside(db, ".lock")])
             }
             Step::RemoveEmptyStore(db) => self.remove_empty_store(db),
+            Step::Give { paths, owner } => self.give(Some(owner), paths),
             Step::Run(argv) => self.run_well(argv),
             Step::Try(argv) => self.run(argv).map(drop).or(Ok(())),
             Step::Launchctl(act) => act.carry_out(self),
@@ -457,12 +458,12 @@ impl Host {
         match made {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(file(path, "create")(error)),
-            Ok(_) => self.give(owner, &[path]),
+            Ok(_) => self.give(owner, &[path.to_owned()]),
         }
     }
 
     /// Gives files to a user, as far as they are there.
-    fn give(&self, owner: Option<&str>, paths: &[&Path]) -> Result<()> {
+    fn give(&self, owner: Option<&str>, paths: &[PathBuf]) -> Result<()> {
         let Some(user) = owner.map(|name| self.user(name)).transpose()? else { return Ok(()) };
         paths.iter().filter(|path| path.exists()).try_for_each(|path| user.give(path))
     }

@@ -44,6 +44,13 @@ pub enum Step {
         /// What stands there.
         before: String,
     },
+    /// Gives files to a user.
+    Give {
+        /// Which.
+        paths: Vec<PathBuf>,
+        /// Whose they shall be, by name.
+        owner: String,
+    },
     /// Makes the store of a new device.
     CreateStore {
         /// Where.
@@ -107,6 +114,10 @@ impl Step {
             Self::MakeFile { path, .. } => format!("make the file {}", path.display()),
             Self::Write { path, before: None, .. } => format!("write {}", path.display()),
             Self::Write { path, .. } => format!("rewrite {}", path.display()),
+            Self::Give { paths, owner } => {
+                let names: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+                format!("give to {owner}: {}", names.join(" "))
+            }
             Self::Remove { path, .. } => format!("remove {}", path.display()),
             Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
             Self::RemoveEmptyStore(db) => format!("remove the empty store {}", db.display()),

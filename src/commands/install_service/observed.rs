@@ -1,6 +1,9 @@
 //! What is there before anything is done, and what is refused because of it.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use hephd::{
     error::{Code, Error, Result},
@@ -28,6 +31,8 @@ pub(super) struct Observed {
     pub(super) store_exists: bool,
     /// The user that it runs as has to be made.
     pub(super) no_user: bool,
+    /// What root made and the service's user is to have.
+    pub(super) to_give: Vec<PathBuf>,
     /// Its person's systemd ends with the person's login.
     pub(super) linger_is_off: bool,
 }
@@ -82,7 +87,7 @@ pub(super) fn observe(
             "name it: --bin PATH",
         ));
     }
-    let no_user = check_user(args, host, service)?;
+    let (no_user, to_give) = check_user(args, host, service)?;
     manager.check_walls(host, service, recorded.as_ref())?;
     check_port(service, recorded.as_ref(), &running)?;
     let record_text = host.read(&service.record_path)?;
@@ -98,16 +103,18 @@ pub(super) fn observe(
         running,
         store_exists,
         no_user,
+        to_give,
         linger_is_off,
     })
 }
 
 /// The user is there, or will be made, and can reach what it needs.
-fn check_user(args: &Args, host: &Host, service: &Service) -> Result<bool> {
-    let Some(name) = &service.record.run_as else { return Ok(false) };
+fn check_user(args: &Args, host: &Host, service: &Service) -> Result<(bool, Vec<PathBuf>)> {
+    let Some(name) = &service.record.run_as else { return Ok((false, vec![])) };
+    let to_give = roots_files(&service.config.db);
     let user = match host.user(name) {
         Ok(user) => user,
-        Err(_) if args.create_user && host.has_program("useradd") => return Ok(true),
+        Err(_) if args.create_user && host.has_program("useradd") => return Ok((true, to_give)),
         Err(error) if !args.create_user => {
             let hint = "add --create-user, or name another: --run-as USER";
             return Err(Error::new(Code::Usage, error.message, hint));
@@ -123,6 +130,7 @@ fn check_user(args: &Args, host: &Host, service: &Service) -> Result<bool> {
     let db = &service.config.db;
     if let Ok(meta) = std::fs::metadata(db)
         && meta.uid() != user.uid
+        && meta.uid() != 0
     {
         let owner = host.name_of(meta.uid()).unwrap_or_else(|| meta.uid().to_string());
         return Err(Error::new(
@@ -135,11 +143,29 @@ fn check_user(args: &Args, host: &Host, service: &Service) -> Result<bool> {
     for program in programs.iter().flatten() {
         check_reach(program, user.uid, name)?;
     }
-    Ok(false)
+    Ok((false, if user.uid == 0 { vec![] } else { to_give }))
 }
 
-fn job_program(service: &Service) -> Option<std::path::PathBuf> {
-    service.jobs.first()?.argv.first().map(std::path::PathBuf::from)
+/// A store that root has seeded, and what lies beside it by its name. Its folder
+/// too, where that is root's alone.
+fn roots_files(db: &Path) -> Vec<PathBuf> {
+    let name = db.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_roots = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
+    let is_shut = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o077 == 0);
+    let place = file::folder(db);
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&name))
+        .map(|entry| entry.path())
+        .chain([place.to_owned()].into_iter().filter(|place| is_shut(place)))
+        .filter(|path| is_roots(path))
+        .collect();
+    files.sort();
+    if is_roots(db) { files } else { vec![] }
+}
+
+fn job_program(service: &Service) -> Option<PathBuf> {
+    service.jobs.first()?.argv.first().map(PathBuf::from)
 }
 
 /// A program in somebody's home, say root's, is out of another user's reach.

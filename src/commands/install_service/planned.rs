@@ -39,6 +39,9 @@ pub(super) fn plan(
     for path in folders.into_iter().filter(|path| !path.is_dir()) {
         plan.extend([Step::MakeFolder { path: path.to_owned(), owner: owner.clone() }]);
     }
+    if let Some(owner) = owner.clone().filter(|_| !observed.to_give.is_empty()) {
+        plan.extend([Step::Give { paths: observed.to_give.clone(), owner }]);
+    }
     if !observed.store_exists {
         let (db, birth) = (service.config.db.clone(), Birth::of(&service.config));
         plan.extend([Step::CreateStore { db, birth, user: owner }]);

@@ -170,7 +170,8 @@ fn run_as(
     let db = db.or(recorded_db).unwrap_or(Path::new(SYSTEM_DB));
     let of_store = || {
         let owner = std::fs::metadata(db).ok().filter(|_| !args.print)?.uid();
-        host.name_of(owner)
+        // Nobody is root by chance.
+        host.name_of(owner).filter(|name| name != "root")
     };
     let named = args.run_as.clone().or_else(|| recorded.and_then(|record| record.run_as.clone()));
     Ok(Some(named.or_else(of_store).unwrap_or_else(|| USER.to_owned())))
