@@ -16,7 +16,7 @@ declare -A packages=(
   [lint]='python3 python3-venv shellcheck'
   # The libraries are those of the compiler that macos-check unpacks.
   [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
-  [test]='caddy chromium curl dbus faketime gnome-keyring hyperfine iproute2 libsecret-tools libxml2-utils nftables openssh-server openssl python3 python3-venv sqlite3 sshfs strace systemd zstd'
+  [test]='caddy chromium curl dbus dbus-user-session faketime gnome-keyring hyperfine iproute2 libpam-systemd libsecret-tools libxml2-utils nftables openssh-server openssl passwd polkitd python3 python3-venv sqlite3 sshfs strace systemd zstd'
   [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'
   [faults]='openssl patch python3 python3-venv'
