@@ -418,7 +418,8 @@ impl Host {
             Step::MakeFolder { path, owner } => self.make_folder(path, owner.as_deref()),
             Step::MakeFile { path, mode, owner } => self.make_file(path, *mode, owner.as_deref()),
             Step::Write { path, mode, after, .. } => write_atomically(path, *mode, after),
-            Step::Remove { path, .. } => match std::fs::remove_file(path) {
+            Step::Note { path, text } => write_atomically(path, 0o600, text),
+            Step::Unnote(path) | Step::Remove { path, .. } => match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(file(path, "remove")(error))
                 }

@@ -37,6 +37,16 @@ pub enum Step {
         /// What will.
         after: String,
     },
+    /// Notes what stands, for whoever has to go back to it. No file of the
+    /// machine's, so no part of what changes there.
+    Note {
+        /// Where.
+        path: PathBuf,
+        /// What stands; empty where nothing does.
+        text: String,
+    },
+    /// Forgets such a note.
+    Unnote(PathBuf),
     /// Removes a file.
     Remove {
         /// Which.
@@ -112,6 +122,8 @@ impl Step {
         match self {
             Self::MakeFolder { path, .. } => format!("make the folder {}", path.display()),
             Self::MakeFile { path, .. } => format!("make the file {}", path.display()),
+            Self::Note { path, .. } => format!("note in {} what stands", path.display()),
+            Self::Unnote(path) => format!("remove the note {}", path.display()),
             Self::Write { path, before: None, .. } => format!("write {}", path.display()),
             Self::Write { path, .. } => format!("rewrite {}", path.display()),
             Self::Give { paths, owner } => {

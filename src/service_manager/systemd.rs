@@ -220,10 +220,9 @@ impl Systemd {
     }
 
     /// The words that show a service's journal.
-    #[must_use]
-    pub fn journal(self, label: &str) -> Vec<String> {
+    fn journal(self, label: &str) -> Vec<String> {
         let of_person = (self.scope == Scope::User).then_some("--user");
-        let words = ["journalctl"].into_iter().chain(of_person).chain(["--no-pager", "-u", label]);
+        let words = ["journalctl"].into_iter().chain(of_person).chain(["-u", label]);
         words.map(str::to_owned).collect()
     }
 
@@ -239,7 +238,8 @@ impl Systemd {
             return crate::log::tail(&service.log_files(), lines);
         }
         let mut argv = self.journal(service.label());
-        argv.extend(["--output=cat".to_owned(), "-n".to_owned(), lines.to_string()]);
+        let lines = lines.to_string();
+        argv.extend(["--no-pager", "--output=cat", "-n", &lines].map(str::to_owned));
         let output = host.run(&argv).map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }

@@ -88,11 +88,9 @@ fn record(plan: &mut Plan, service: &Service, observed: &Observed) -> Result<()>
         _ => service.record.to_text(text.as_deref())?,
     };
     if observed.before.is_none() && text.as_ref() != Some(&after) {
-        plan.extend([Step::Write {
+        plan.extend([Step::Note {
             path: service.paths().record_before(service.label()),
-            mode: 0o600,
-            before: None,
-            after: text.clone().unwrap_or_default(),
+            text: text.clone().unwrap_or_default(),
         }]);
     }
     plan.write(service.record_path.clone(), 0o600, text, after);
@@ -111,7 +109,7 @@ pub(super) fn finish(host: &Host, service: &Service) -> Result<Plan> {
         let after = record.to_text(Some(&text))?;
         plan.write(service.record_path.clone(), 0o600, Some(text), after);
     }
-    plan.extend(host.read(&path)?.map(|before| Step::Remove { path, before }));
+    plan.extend(host.read(&path)?.map(|_| Step::Unnote(path)));
     Ok(plan)
 }
 

@@ -95,5 +95,5 @@ fn remove_again(
 
 fn forget_before(host: &Host, service: &Service) -> Result<Option<Step>> {
     let path = service.paths().record_before(service.label());
-    Ok(host.read(&path)?.map(|before| Step::Remove { path, before }))
+    Ok(host.read(&path)?.map(|_| Step::Unnote(path)))
 }
