@@ -1,5 +1,7 @@
 //! Every command, and the dispatch.
 
+use std::io;
+
 use clap::{CommandFactory, Parser, Subcommand};
 use hephd::{
     error::Result,
@@ -11,7 +13,9 @@ use crate::{
         How, backup, drill, install_service, render, restore, seed, snapshot, start, status, stop,
         uninstall_service, verify,
     },
+    detached,
     host::Host,
+    supervisor,
 };
 
 /// The command line.
@@ -50,6 +54,16 @@ enum Command {
     /// Write the files that set up the systems around a hub
     #[command(subcommand)]
     Render(render::Command),
+    #[command(hide = true)]
+    Supervise(Supervise),
+}
+
+/// What heph-ops starts for itself; its words come by standard input
+#[derive(Debug, clap::Args)]
+struct Supervise {
+    /// Become the service
+    #[arg(long)]
+    begin: bool,
 }
 
 impl Command {
@@ -68,6 +82,7 @@ impl Command {
             Self::Restart(_) => "restart",
             Self::Status(_) => "status",
             Self::Render(command) => command.name(),
+            Self::Supervise(_) => "supervise",
         }
     }
 }
@@ -83,6 +98,10 @@ pub fn main() -> u8 {
 }
 
 fn run(cli: &Cli) -> Result<Report> {
+    if let Command::Supervise(Supervise { begin: true }) = cli.command {
+        // Before the host listens to signals: one that comes now ends us.
+        return Err(detached::begin(io::stdin().lock()));
+    }
     let (how, host) = (cli.how, Host::this()?);
     match &cli.command {
         Command::Seed(args) => seed::run(args, how, cli.style, &host),
@@ -98,5 +117,6 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Restart(args) => start::restart(args, how, &host),
         Command::Status(args) => status::run(args, &host),
         Command::Render(command) => render::run(command, how, &host),
+        Command::Supervise(_) => supervisor::run(&host, io::stdin().lock()),
     }
 }

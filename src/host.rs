@@ -38,15 +38,12 @@ use signal_hook::{
 };
 
 use crate::{
-    detached::{self, Detached},
     guard,
     paths::Paths,
     plan::{Plan, Step},
 };
 
-/// How long a process has to end after SIGTERM. hephd finishes what is in
-/// flight and closes its store.
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
+mod supervised;
 
 /// How long a person's systemd takes to come up.
 const LINGER_DEADLINE: Duration = Duration::from_secs(10);
@@ -434,12 +431,7 @@ impl Host {
             Step::Run(argv) => self.run_well(argv),
             Step::Try(argv) => self.run(argv).map(drop).or(Ok(())),
             Step::Launchctl(act) => act.carry_out(self),
-            Step::Spawn(spawn) => {
-                let process = detached::start(spawn)?;
-                // A process that is not remembered could never be stopped.
-                write_atomically(&spawn.pid_file, 0o600, &process.to_text()?)
-                    .inspect_err(|_| drop(process.ask_to_end()))
-            }
+            Step::Spawn(spawn) => self.spawn(spawn),
             Step::Terminate { label, pid_file, log, .. } => self.terminate(label, pid_file, log),
         }
     }
@@ -507,17 +499,6 @@ impl Host {
         ))
     }
 
-    /// Asks a process to end, waits until it is gone, and forgets it.
-    fn terminate(&self, label: &str, pid_file: &Path, log: &Path) -> Result<()> {
-        let known = self.read(pid_file)?.and_then(|text| Detached::parse(&text));
-        if let Some(process) = known.filter(Detached::is_alive) {
-            process.ask_to_end()?;
-            let gone = self.poll(STOP_DEADLINE, || (!process.is_alive()).then_some(()));
-            gone.ok_or_else(|| still_there(label, process.pid, log))?;
-        }
-        std::fs::remove_file(pid_file).map_err(file(pid_file, "remove"))
-    }
-
     fn run_well(&self, argv: &[String]) -> Result<()> {
         let output = self.run(argv)?;
         if output.status.success() {
@@ -540,20 +521,12 @@ fn read_beside(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> 
     })
 }
 
-fn still_there(label: &str, pid: u32, log: &Path) -> Error {
-    Error::new(
-        Code::NotReady,
-        format!("{label} (process {pid}) has not stopped in {} s", STOP_DEADLINE.as_secs()),
-        format!("look at {}", log.display()),
-    )
-}
-
 /// Beside its final name, synced, then renamed: whoever reads it sees the old
 /// text or the new one.
 ///
 /// # Errors
 /// The operating system's, naming the file.
-fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
+pub(crate) fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let staged = path.with_file_name(format!(".{name}.new"));
     let _ = std::fs::remove_file(&staged);

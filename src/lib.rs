@@ -19,6 +19,7 @@
 //!
 //! - [`plan`]: steps, as data; [`detached`]: processes of our own
 //! - [`host`]: the one door outside; applies plans
+//! - [`supervisor`]: keeps one such process running, as a process itself
 //! - [`service`]: a service as wanted: its record, its files, its words
 //! - [`template`]: filling one in; [`unit`]: that service in systemd's language
 //! - [`blueprint`], [`caddyfile`]: the systems around a hub, each in its own
@@ -43,6 +44,7 @@ pub mod service;
 pub mod service_manager;
 pub mod signals;
 pub mod ssh;
+pub mod supervisor;
 pub mod table;
 pub mod template;
 pub mod unit;

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hephd::store::Birth;
+use serde::{Deserialize, Serialize};
 
 use crate::service_manager::launchd::act::Act;
 
@@ -79,14 +80,14 @@ pub enum Step {
     Try(Vec<String>),
     /// Tells launchd something, and waits until it is so.
     Launchctl(Act),
-    /// Starts a detached process.
+    /// Starts a service that a supervisor keeps.
     Spawn(Spawn),
-    /// Ends a detached process and waits until it is gone.
+    /// Ends such a service with its supervisor, and waits until both are gone.
     Terminate {
         /// The service's name.
         label: String,
-        /// Its process.
-        pid: u32,
+        /// Its process; none between two tries.
+        pid: Option<u32>,
         /// Where it is remembered.
         pid_file: PathBuf,
         /// Where to look when it does not end.
@@ -94,8 +95,9 @@ pub enum Step {
     },
 }
 
-/// A process to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A process to start, and to start again when it crashes. It may hold secrets,
+/// so it travels by pipes, never as somebody's command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spawn {
     /// Its command line.
     pub argv: Vec<String>,
@@ -136,7 +138,10 @@ impl Step {
             Self::Run(argv) | Self::Try(argv) => format!("run {}", argv.join(" ")),
             Self::Launchctl(act) => act.describe(),
             Self::Spawn(spawn) => format!("start {}", spawn.argv.join(" ")),
-            Self::Terminate { label, pid, .. } => format!("stop {label} (process {pid})"),
+            Self::Terminate { label, pid: Some(pid), .. } => {
+                format!("stop {label} (process {pid})")
+            }
+            Self::Terminate { label, .. } => format!("stop {label}"),
         }
     }
 }

@@ -259,7 +259,8 @@ pub fn usage_failure(program: clap::Command, error: &clap::Error) -> u8 {
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let hint = match (tip, error.kind()) {
         (tip, InvalidSubcommand) => {
-            let names = command.get_subcommands().map(clap::Command::get_name);
+            let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+            let names = shown.map(clap::Command::get_name);
             let list = format!("commands: {}", names.collect::<Vec<_>>().join(", "));
             tip.map_or_else(|| list.clone(), |tip| format!("{tip}; {list}"))
         }

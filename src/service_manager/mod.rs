@@ -25,7 +25,7 @@ pub enum Manager {
     Systemd(Systemd),
     /// launchd: a person's session, or the machine.
     Launchd(Launchd),
-    /// Detached processes, kept by pid and start time.
+    /// Processes of our own, each with a supervisor.
     Process,
 }
 
@@ -162,10 +162,10 @@ impl Manager {
     #[must_use]
     pub fn start(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match self {
+            Self::Process => process::start(host, service, now),
             _ if now.pid.is_some() => vec![],
             Self::Systemd(systemd) => systemd.start(service.label(), now),
             Self::Launchd(launchd) => launchd.start(service, now),
-            Self::Process => vec![Step::Spawn(process::spawn(host, service))],
         }
     }
 
@@ -176,8 +176,7 @@ impl Manager {
             (Self::Systemd(_), None) if now.is_over() => vec![],
             (Self::Systemd(systemd), _) => systemd.stop(service.label()),
             (Self::Launchd(launchd), _) => launchd.stop(service.label(), now),
-            (Self::Process, Some(pid)) => vec![process::stop(host, service.label(), pid)],
-            (Self::Process, None) => vec![],
+            (Self::Process, _) => process::stop(host, service.label(), now),
         }
     }
 
@@ -185,6 +184,9 @@ impl Manager {
     /// now: whoever answers afterwards is not the old process.
     #[must_use]
     pub fn restart(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
+        if self == Self::Process {
+            return process::restart(host, service, now);
+        }
         let mut steps = self.stop(host, service, now);
         let stopped = Running { pid: None, loaded: false, ..now.clone() };
         steps.extend(self.start(host, service, &stopped));
@@ -244,7 +246,7 @@ impl Manager {
         match self {
             Self::Systemd(systemd) => systemd.warnings(host, service),
             Self::Launchd(launchd) => launchd.warnings(service),
-            Self::Process => process::warnings(),
+            Self::Process => process::warnings(host, service.label()),
         }
     }
 

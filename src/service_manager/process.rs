@@ -1,90 +1,138 @@
-//! The manager for machines that have none: detached processes, each with a
-//! pid file and a log. It does not start anything again after a crash or a
-//! reboot, and says so.
+//! The manager for machines that have none: each service has a supervisor of
+//! our own, a state, a log. What crashes is started again; after a reboot
+//! nothing is, and that is said.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hephd::{error::Result, report::Warning};
 
 use super::Running;
 use crate::{
-    detached::Detached,
+    detached::{self, Phase, Process, State},
     host::Host,
     plan::{Spawn, Step},
     service::Service,
+    supervisor::log,
 };
+
+/// What runs and has lost its supervisor.
+pub const UNSUPERVISED: &str = "unsupervised";
+
+/// How long a supervisor takes to say that it lives.
+const BIRTH: Duration = Duration::from_secs(5);
 
 pub(super) fn log_path(host: &Host, label: &str) -> PathBuf {
     host.state_folder().join(format!("{label}.log"))
+}
+
+/// The files of a service's log, the oldest first.
+#[must_use]
+pub fn log_files(host: &Host, label: &str) -> Vec<PathBuf> {
+    log::files(&log_path(host, label))
 }
 
 fn pid_path(host: &Host, label: &str) -> PathBuf {
     host.state_folder().join(format!("{label}.pid"))
 }
 
-fn remembered(host: &Host, label: &str) -> Result<Option<Detached>> {
-    Ok(host.read(&pid_path(host, label))?.and_then(|text| Detached::parse(&text)))
-}
-
-/// How the process stands.
+/// How a service stands.
 ///
 /// # Errors
-/// When the pid file is there and cannot be read.
+/// When its state is there and cannot be read.
 pub fn observe(host: &Host, label: &str) -> Result<Running> {
-    let remembered = remembered(host, label)?;
-    let alive = remembered.as_ref().filter(|process| process.is_alive());
+    let path = pid_path(host, label);
+    let Some(known) = settled(host, &path)? else {
+        return Ok(Running { state: Phase::Inactive.as_str().to_owned(), ..Running::default() });
+    };
+    let child = known.child.as_ref().filter(|child| child.is_alive());
+    let state = word(&known, known.supervisor.is_alive(), child);
+    // Only what runs under supervision is as it was wanted when it was started.
+    let kept = !matches!(state, UNSUPERVISED | "stopping");
     Ok(Running {
-        pid: alive.map(|process| process.pid),
-        since: alive.map(|process| process.since),
-        state: if alive.is_some() { "active" } else { "inactive" }.to_owned(),
-        edition: remembered.map(|process| process.fingerprint),
+        pid: child.map(|child| child.pid),
+        since: child.map(|_| known.since),
+        state: state.to_owned(),
+        restarts: known.restarts,
+        result: known.result,
+        edition: kept.then_some(known.fingerprint),
         ..Running::default()
     })
 }
 
-/// What a service's process is started with.
+/// What is known, once a supervisor that is only about to live has said so: it
+/// has its lock from its first moment. Whoever started it may have been killed.
+fn settled(host: &Host, path: &Path) -> Result<Option<State>> {
+    let look = || match State::read(path) {
+        Ok(known) => {
+            let lives = known.as_ref().is_some_and(|known| known.supervisor.is_alive());
+            (lives || !detached::is_supervised(path)).then_some(Ok(known))
+        }
+        Err(error) => Some(Err(error)),
+    };
+    host.poll(BIRTH, look).unwrap_or_else(|| State::read(path))
+}
+
+fn word(known: &State, is_supervised: bool, child: Option<&Process>) -> &'static str {
+    match (is_supervised, child, known.state) {
+        (true, None, Phase::Active) => Phase::Failing.as_str(),
+        (true, _, state) => state.as_str(),
+        (false, Some(_), _) => UNSUPERVISED,
+        (false, None, Phase::Failed) => Phase::Failed.as_str(),
+        // Killed, or from before a reboot.
+        (false, None, _) => Phase::Inactive.as_str(),
+    }
+}
+
+/// What a service is started with.
 #[must_use]
 pub fn spawn(host: &Host, service: &Service) -> Spawn {
     Spawn {
         argv: service.argv.clone(),
-        env: service.record.env.clone(),
+        env: service.env.clone(),
         log: log_path(host, service.label()),
         pid_file: pid_path(host, service.label()),
     }
 }
 
-pub(super) fn stop(host: &Host, label: &str, pid: u32) -> Step {
+/// Starts what does not run. What runs and nobody watches is started anew.
+pub(super) fn start(host: &Host, service: &Service, now: &Running) -> Vec<Step> {
+    let is_kept = now.state == Phase::Active.as_str();
+    if is_kept { vec![] } else { restart(host, service, now) }
+}
+
+pub(super) fn restart(host: &Host, service: &Service, now: &Running) -> Vec<Step> {
+    let mut steps = stop(host, service.label(), now);
+    steps.push(Step::Spawn(spawn(host, service)));
+    steps
+}
+
+pub(super) fn stop(host: &Host, label: &str, now: &Running) -> Vec<Step> {
     let (log, pid_file) = (log_path(host, label), pid_path(host, label));
-    Step::Terminate { label: label.to_owned(), pid, pid_file, log }
+    let end = Step::Terminate { label: label.to_owned(), pid: now.pid, pid_file, log };
+    if now.is_over() { vec![] } else { vec![end] }
 }
 
-pub(super) fn warnings() -> Vec<Warning> {
-    let text =
-        "there is no service manager here: nothing starts it again after a crash or a reboot";
-    vec![Warning::new("no_supervisor", text)]
+/// What a service that our own supervisor keeps does not do.
+pub(super) fn warnings(host: &Host, label: &str) -> Vec<Warning> {
+    let program = host.this_program().unwrap_or_default();
+    let text = format!(
+        "nothing starts {label} again after a reboot; crontab -e can: @reboot {} start {label}",
+        program.display()
+    );
+    vec![Warning::new("no_start_at_boot", text)]
 }
 
-/// A pid file without a process.
+/// What is known of a service that is over.
 pub(super) fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
-    let dead = now.pid.is_none().then(|| now.edition.clone()).flatten();
-    dead.map(|before| Step::Remove { path: pid_path(host, label), before }).into_iter().collect()
+    let over = now.is_over().then(|| now.edition.clone()).flatten();
+    over.map(|before| Step::Remove { path: pid_path(host, label), before }).into_iter().collect()
 }
 
-/// The last lines of the process that is remembered, read from the log's last
-/// pages only.
+/// The last lines of the supervisor that is known.
 pub(super) fn log_tail(host: &Host, label: &str, lines: usize) -> Vec<String> {
-    let from = remembered(host, label).ok().flatten().map_or(0, |known| known.log_from);
-    let text = read_end(&log_path(host, label), from, 16 << 10).unwrap_or_default();
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].iter().map(|line| (*line).to_owned()).collect()
-}
-
-fn read_end(path: &Path, from: u64, bytes: u64) -> std::io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut log = std::fs::File::open(path)?;
-    let len = log.metadata()?.len();
-    log.seek(SeekFrom::Start(len.saturating_sub(bytes).max(from)))?;
-    let mut text = Vec::new();
-    log.read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let known = State::read(&pid_path(host, label)).ok().flatten();
+    log::tail(&log_path(host, label), known.map_or(0, |known| known.log_from), lines)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use hephd::rpc::client::Client;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 
 /// No wait in a test is longer.
@@ -111,6 +112,25 @@ impl Sandbox {
         Client::connect(&self.path(socket), DEADLINE).unwrap()
     }
 
+    /// What the supervisor of a service has written down.
+    pub fn state(&self, label: &str) -> Value {
+        let text = std::fs::read(self.path(&format!(".local/state/heph/{label}.pid")));
+        text.ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// The supervisor of a service, and what it runs.
+    pub fn processes(&self, label: &str) -> [Pid; 2] {
+        ["supervisor", "child"].map(|who| {
+            let pid = self.state(label)[who]["pid"].as_i64().unwrap();
+            Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+        })
+    }
+
+    /// Kills a service, and first whoever would start it again.
+    pub fn kill_service(&self, label: &str) {
+        self.processes(label).into_iter().for_each(kill);
+    }
+
     pub fn device_db(&self) -> PathBuf {
         self.path(".local/share/heph/heph.db")
     }
@@ -130,6 +150,12 @@ pub fn add_task(client: &mut Client, title: &str) -> String {
     let written: Value =
         client.call("node.write", &json!({ "changes": [{ "node": { "set": set } }] })).unwrap();
     written["ids"][0].as_str().unwrap().to_owned()
+}
+
+/// Kills a process, and waits until it is gone.
+pub fn kill(pid: Pid) {
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_for("a process to be gone", || test_kill_process(pid).is_err());
 }
 
 pub fn free_port() -> u16 {

@@ -17,7 +17,7 @@ use crate::{
     health::{self, Answers},
     host::Host,
     service::Service,
-    service_manager::{Manager, Running},
+    service_manager::{Manager, Running, process::UNSUPERVISED},
     table::bytes,
 };
 
@@ -142,7 +142,13 @@ impl Seen {
 
     /// What a person should know of a service that is well.
     pub(super) fn warnings(&self) -> Vec<Warning> {
-        health::access_warnings(&self.service, &self.answers)
+        let mut warnings = health::access_warnings(&self.service, &self.answers);
+        if self.running.state == UNSUPERVISED {
+            let label = self.service.label();
+            let text = format!("{label}: its supervisor is gone; mend it: heph-ops start {label}");
+            warnings.push(Warning::new(UNSUPERVISED, text));
+        }
+        warnings
     }
 
     /// What stands below the row: where it is, how it syncs, what is wrong.
@@ -217,6 +223,7 @@ impl Seen {
             "state": self.running.state,
             "pid": self.running.pid,
             "restarts": self.running.restarts,
+            "result": self.running.result,
             "version": health.map(|health| &health.version),
             "instance": health.map(|health| &health.instance),
             "uptime_secs": self.uptime(host),

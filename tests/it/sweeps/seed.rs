@@ -7,11 +7,10 @@ use hephd::store::{
     file::beside,
     seed::{Kind, receipt_path},
 };
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{Place, Sandbox, Stand, Subject, asked::full};
-use crate::sandbox::{add_task, wait_for};
+use crate::sandbox::add_task;
 
 pub const SEED: Subject = Subject {
     prepare,
@@ -33,10 +32,7 @@ pub fn prepare(sandbox: &Sandbox, stock: &Path) {
     let add = |device: &mut _, n| add_task(device, &format!("task {n}"));
     // Deep, there are some 600 calls that change the disk.
     (0..full(60, 1_500)).for_each(|n| drop(add(&mut device, n)));
-    let pid = sandbox.ops(&["status", "--json"]).json()["data"]["services"][0]["pid"].as_i64();
-    let pid = Pid::from_raw(i32::try_from(pid.unwrap()).unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-    wait_for("the daemon to be gone", || rustix::process::test_kill_process(pid).is_err());
+    sandbox.kill_service("heph-spoke");
 
     let db = stock.join(SEED.source);
     std::fs::create_dir_all(db.parent().unwrap()).unwrap();
