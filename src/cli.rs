@@ -61,6 +61,8 @@ enum Command {
 /// What heph-ops starts for itself; its words come by standard input
 #[derive(Debug, clap::Args)]
 struct Supervise {
+    /// Of which service, for whoever looks at `ps`
+    _label: Option<String>,
     /// Become the service
     #[arg(long)]
     begin: bool,
@@ -98,7 +100,7 @@ pub fn main() -> u8 {
 }
 
 fn run(cli: &Cli) -> Result<Report> {
-    if let Command::Supervise(Supervise { begin: true }) = cli.command {
+    if let Command::Supervise(Supervise { begin: true, .. }) = cli.command {
         // Before the host listens to signals: one that comes now ends us.
         return Err(detached::begin(io::stdin().lock()));
     }

@@ -167,7 +167,7 @@ pub fn is_supervised(pid_file: &Path) -> bool {
 pub fn start_supervisor(spawn: &Spawn, lock: File) -> Result<Child> {
     let words = serde_json::to_vec(spawn).map_err(Error::internal)?;
     let mut command = Command::new(this_program()?);
-    command.arg0("heph-ops").arg("supervise");
+    command.arg0("heph-ops").arg("supervise").args(spawn.pid_file.file_stem());
     command.stdin(Stdio::piped()).stdout(lock).stderr(Stdio::piped());
     let mut child = command.current_dir("/").process_group(0).spawn().map_err(Error::internal)?;
     tell(&mut child, &words);

@@ -25,6 +25,7 @@ mod sandbox;
 mod seeding;
 mod services;
 mod ssh;
+mod supervised;
 mod sweeps;
 mod transcripts;
 mod twin;

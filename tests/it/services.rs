@@ -76,7 +76,7 @@ fn check_says_what_would_be_and_does_nothing() {
 fn a_first_install_that_never_gets_ready_is_removed_again() {
     let sandbox = Sandbox::new();
     let ended = sandbox.install(&["--role", "spoke", "--bin", "/bin/false"]).expect(1);
-    assert!(ended.err.contains("ended 3 times (exit code 1)"), "{}", ended.err);
+    assert!(ended.err.contains("times (exit code 1)"), "{}", ended.err);
     assert!(ended.err.contains("the service was removed again"), "{}", ended.err);
     assert!(!sandbox.path(".config/heph/heph-spoke.toml").exists());
     assert!(!sandbox.device_db().exists(), "a store that nobody wrote to goes too");
