@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use heph_ops::detached::Process;
 use hephd::rpc::client::Client;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// No wait in a test is longer.
@@ -155,7 +156,8 @@ pub fn add_task(client: &mut Client, title: &str) -> String {
 /// Kills a process, and waits until it is gone.
 pub fn kill(pid: Pid) {
     kill_process(pid, Signal::KILL).unwrap();
-    wait_for("a process to be gone", || test_kill_process(pid).is_err());
+    let number = u32::try_from(pid.as_raw_pid()).unwrap();
+    wait_for("a process to be gone", || Process::of(number).is_none());
 }
 
 pub fn free_port() -> u16 {
