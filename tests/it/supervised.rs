@@ -5,10 +5,10 @@
 use std::{
     collections::BTreeSet,
     os::unix::fs::PermissionsExt,
-    path::Path,
     process::{Command, Stdio},
 };
 
+use heph_ops::detached::take_lock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn living(sandbox: &Sandbox) -> BTreeSet<i32> {
 /// A supervisor and a hephd live, and nothing else.
 #[track_caller]
 fn both_live(sandbox: &Sandbox) {
-    let both: BTreeSet<i32> = sandbox.processes(SPOKE).map(|pid| pid.as_raw_pid()).into();
+    let both: BTreeSet<i32> = sandbox.processes(SPOKE).map(Pid::as_raw_pid).into();
     assert_eq!((living(sandbox), service(sandbox)["state"].as_str()), (both, Some("active")));
 }
 
@@ -256,7 +256,7 @@ fn mend(sandbox: &Sandbox, n: usize, at: &str) {
     let ended = sandbox.ops(words);
     assert_eq!(ended.code, 0, "killed at {at}, then {words:?}: {}", ended.err);
     let known: BTreeSet<i32> = match n % 2 {
-        0 => sandbox.processes(SPOKE).map(|pid| pid.as_raw_pid()).into(),
+        0 => sandbox.processes(SPOKE).map(Pid::as_raw_pid).into(),
         _ => BTreeSet::new(),
     };
     // One that was about to begin when its supervisor was killed gives up soon.
@@ -298,7 +298,8 @@ fn supervise(sandbox: &Sandbox, options: &[&str], words: &str) {
     std::fs::write(&input, words).unwrap();
     let mut strace = traced(sandbox, options, &["supervise"]);
     let mut strace = strace.stdin(std::fs::File::open(input).unwrap()).spawn().unwrap();
-    let answers = || exists(&sandbox.path(".local/share/heph/hephd.sock"));
+    let socket = sandbox.path(".local/share/heph/hephd.sock");
+    let answers = || socket.exists() && !sandbox.state(SPOKE).is_null();
     wait_for("hephd to answer", || strace.try_wait().unwrap().is_some() || answers());
     if strace.try_wait().unwrap().is_none() {
         let supervisor = sandbox.state(SPOKE)["supervisor"]["pid"].as_i64().unwrap();
@@ -308,6 +309,23 @@ fn supervise(sandbox: &Sandbox, options: &[&str], words: &str) {
     strace.wait().unwrap();
 }
 
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+/// Whoever started it may be gone, and the next command come before it has said
+/// a word.
+#[test]
+fn a_supervisor_that_is_about_to_live_is_waited_for() {
+    let sandbox = Sandbox::new();
+    sandbox.device();
+    let words = words(&sandbox);
+    lay(&sandbox);
+    let input = sandbox.path("words");
+    std::fs::write(&input, words).unwrap();
+    let lock = take_lock(&sandbox.path(&format!(".local/state/heph/{SPOKE}.pid")));
+    let slow = "inject=?rename,?renameat,?renameat2:delay_enter=400000:when=1";
+    let mut strace = traced(&sandbox, &["-e", "trace=all", "-e", slow], &["supervise"]);
+    strace.stdin(std::fs::File::open(input).unwrap()).stdout(lock.unwrap().unwrap());
+    let mut supervisor = strace.spawn().unwrap();
+    drop(strace);
+    assert_eq!(sandbox.ops(&["stop", "--json"]).expect(0).json()["status"], "stopped");
+    supervisor.wait().unwrap();
+    assert_eq!(living(&sandbox), BTreeSet::new());
 }
