@@ -4,8 +4,8 @@
 
 use std::{
     collections::BTreeSet,
-    os::unix::fs::PermissionsExt,
-    process::{Command, Stdio},
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use heph_ops::detached::take_lock;
@@ -224,19 +224,28 @@ fn traced(sandbox: &Sandbox, options: &[&str], words: &[&str]) -> Command {
 
 /// Kills a run at its calls, one after another, and mends what is left. The
 /// first call is the one that touches this.
-fn kill_at_each(sandbox: &Sandbox, touches: &str, run: impl Fn(&[&str])) {
+fn kill_at_each(sandbox: &Sandbox, touches: &str, run: impl Fn(&[&str]) -> ExitStatus) {
     run(&["-e", "trace=all"]);
     let trace = std::fs::read_to_string(sandbox.path("trace")).unwrap();
     let first = trace.lines().position(|line| line.contains(touches)).unwrap();
-    let all = trace.lines().count();
+    let name = |line: &str| Some(line.split_once('(')?.0.to_owned());
+    let calls: Vec<(String, &str)> =
+        trace.lines().filter_map(|line| Some((name(line)?, line))).collect();
     lay(sandbox);
-    let step = ((all - first) / full(24, 10_000)).max(1);
-    for (n, at) in (first..all).step_by(step).enumerate() {
-        let inject = format!("inject=all:signal=KILL:when={at}");
-        run(&["-e", "trace=all", "-e", &inject]);
-        mend(sandbox, n, &trace.lines().nth(at).unwrap().chars().take(80).collect::<String>());
+    let step = ((calls.len() - first) / full(24, 10_000)).max(1);
+    let (mut tried, mut killed) = (0, 0);
+    for (at, (name, line)) in calls.iter().enumerate().skip(first).step_by(step) {
+        // strace counts the calls of each name by themselves.
+        let nth = calls[..=at].iter().filter(|(other, _)| other == name).count();
+        let status =
+            run(&["-e", "trace=all", "-e", &format!("inject={name}:signal=KILL:when={nth}")]);
+        killed += usize::from(status.signal() == Some(9));
+        mend(sandbox, tried, line);
         lay(sandbox);
+        tried += 1;
     }
+    // What waits does so in more calls or fewer.
+    assert!(killed * 2 > tried, "of {tried} only {killed} were killed");
 }
 
 /// A service that is installed and does not run.
@@ -270,7 +279,7 @@ fn a_start_that_is_killed_is_mended_by_the_next_command() {
     sandbox.device();
     lay(&sandbox);
     kill_at_each(&sandbox, "heph-spoke.ops", |options| {
-        traced(&sandbox, options, &["start", "--settle-ms", "0"]).status().unwrap();
+        traced(&sandbox, options, &["start", "--settle-ms", "0"]).status().unwrap()
     });
 }
 
@@ -293,7 +302,7 @@ fn words(sandbox: &Sandbox) -> String {
 }
 
 /// The whole life of a supervisor: it is ended once its hephd answers.
-fn supervise(sandbox: &Sandbox, options: &[&str], words: &str) {
+fn supervise(sandbox: &Sandbox, options: &[&str], words: &str) -> ExitStatus {
     let input = sandbox.path("words");
     std::fs::write(&input, words).unwrap();
     let mut strace = traced(sandbox, options, &["supervise"]);
@@ -306,7 +315,7 @@ fn supervise(sandbox: &Sandbox, options: &[&str], words: &str) {
         let supervisor = Pid::from_raw(i32::try_from(supervisor).unwrap()).unwrap();
         let _ = kill_process(supervisor, Signal::TERM);
     }
-    strace.wait().unwrap();
+    strace.wait().unwrap()
 }
 
 /// Whoever started it may be gone, and the next command come before it has said
