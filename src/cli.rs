@@ -10,8 +10,8 @@ use hephd::{
 
 use crate::{
     commands::{
-        How, backup, drill, install_service, render, restore, seed, snapshot, start, status, stop,
-        uninstall_service, verify,
+        How, backup, drill, install_service, logs, render, restore, seed, snapshot, start, status,
+        stop, uninstall_service, verify,
     },
     detached,
     host::Host,
@@ -51,6 +51,7 @@ enum Command {
     /// Stop a service, start it as recorded, wait until it is ready
     Restart(start::Args),
     Status(status::Args),
+    Logs(logs::Args),
     /// Write the files that set up the systems around a hub
     #[command(subcommand)]
     Render(render::Command),
@@ -83,6 +84,7 @@ impl Command {
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
             Self::Status(_) => "status",
+            Self::Logs(_) => "logs",
             Self::Render(command) => command.name(),
             Self::Supervise(_) => "supervise",
         }
@@ -118,6 +120,7 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Stop(args) => stop::run(args, how, &host),
         Command::Restart(args) => start::restart(args, how, &host),
         Command::Status(args) => status::run(args, &host),
+        Command::Logs(args) => logs::run(args, cli.style, &host),
         Command::Render(command) => render::run(command, how, &host),
         Command::Supervise(_) => supervisor::run(&host, io::stdin().lock()),
     }

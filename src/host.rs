@@ -2,51 +2,36 @@
 //! out plans. Nothing else in heph-ops writes, starts or stops anything.
 
 use std::{
-    ffi::OsString,
     fs::{File, OpenOptions},
-    io::{Read, Write},
-    os::unix::{
-        fs::{MetadataExt, OpenOptionsExt},
-        process::CommandExt,
-    },
+    io::Write,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
 use hephd::{
     error::{Code, Error, Result, file},
     machine::Machine,
     paths,
     record::Scope,
-    store::{
-        Store,
-        file::{Folders, StoreLock, User, beside, folder, make_private_folder, sync_to_medium},
-    },
+    store::file::{folder, make_private_folder, sync_to_medium},
 };
-
 use rustix::fs::{FlockOperation, flock};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
 };
 
-use crate::{
-    guard,
-    paths::Paths,
-    plan::{Plan, Step},
-};
+use crate::paths::Paths;
 
+mod people;
+mod programs;
+mod steps;
 mod supervised;
-
-/// How long a person's systemd takes to come up.
-const LINGER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long to wait for another heph-ops that changes the same service.
 const ALONE_DEADLINE: Duration = Duration::from_secs(120);
@@ -177,91 +162,6 @@ impl Host {
         Some(String::from_utf8_lossy(found).into_owned())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    fn command(&self, argv: &[String]) -> Result<Command> {
-        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
-        if self.under_test {
-            guard::refuse_real(argv)?;
-        }
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null());
-        if let Some(dir) = self.runtime_dir() {
-            command.env("XDG_RUNTIME_DIR", dir);
-        }
-        Ok(command)
-    }
-
-    /// Runs a program to its end and gives what it printed.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn run(&self, argv: &[String]) -> Result<Output> {
-        let output = self.command(argv)?.output();
-        Ok(output.with_context(|| format!("cannot run {}", argv.join(" ")))?)
-    }
-
-    /// The same of a program that has been seen to hang; none where it does.
-    ///
-    /// # Errors
-    /// As [`Host::run`].
-    pub fn run_within(&self, argv: &[String], deadline: Duration) -> Result<Option<Output>> {
-        let mut command = self.command(argv)?;
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            command.spawn().with_context(|| format!("cannot run {}", argv.join(" ")))?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let (out, err) = (read_beside(out), read_beside(err));
-        let Some(status) = self.poll(deadline, || child.try_wait().ok().flatten()) else {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Ok(None);
-        };
-        let text = |reader: JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
-        Ok(Some(Output { status, stdout: text(out), stderr: text(err) }))
-    }
-
-    /// Starts a program that is fed a text; its output is the caller's to read.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn pipe_through(&self, argv: &[String], text: String) -> Result<Child> {
-        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
-        let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A signal from the terminal is ours to tell, not the program's.
-        command.process_group(0);
-        let mut child = command.spawn().map_err(|error| {
-            Error::new(
-                Code::SourceUnreachable,
-                format!("cannot run {program}: {error}"),
-                format!("install {program} on this machine"),
-            )
-        })?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that has ended already says why by its exit.
-            std::thread::spawn(move || stdin.write_all(text.as_bytes()));
-        }
-        Ok(child)
-    }
-
-    /// Starts a program beside this one; what it prints goes into a file. Its
-    /// standard input ends when this process does, however that ends.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn start(&self, argv: &[String], log: &Path) -> Result<Child> {
-        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
-        let mut options = OpenOptions::new();
-        let log =
-            options.create(true).append(true).mode(0o600).open(log).map_err(file(log, "open"))?;
-        let (stdin, stderr) = (Stdio::piped(), log.try_clone().map_err(Error::internal)?);
-        let mut command = Command::new(program);
-        command.args(args).stdin(stdin).stdout(log).stderr(stderr).process_group(0);
-        Ok(command.spawn().with_context(|| format!("cannot run {program}"))?)
-    }
-
     /// Where this program lies.
     ///
     /// # Errors
@@ -283,105 +183,6 @@ impl Host {
         })
     }
 
-    /// A user of this machine, by name.
-    ///
-    /// # Errors
-    /// `usage` for a name that there is not; `insecure_permissions` where this
-    /// process may give nothing to that user.
-    pub fn user(&self, name: &str) -> Result<User> {
-        let no_such = || {
-            let hint = "name a user of this machine: getent passwd, or dscl . -list /Users";
-            Error::usage(format!("--run-as {name}: there is no such user"), hint)
-        };
-        let number = |what: &str| {
-            let asked = self.run(&["id", what, "--", name].map(str::to_owned))?;
-            let said = String::from_utf8_lossy(&asked.stdout).trim().parse::<u32>();
-            said.map_err(|_| no_such())
-        };
-        if name.is_empty() || name.starts_with('-') {
-            return Err(no_such());
-        }
-        let user = User { uid: number("-u")?, gid: number("-g")? };
-        if self.uid == 0 || self.uid == user.uid {
-            return Ok(user);
-        }
-        Err(Error::new(
-            Code::InsecurePermissions,
-            format!("--run-as {name}: only root can give files to another user"),
-            format!("run it with sudo, or as {name}"),
-        ))
-    }
-
-    /// The name of a user, by number.
-    #[must_use]
-    pub fn name_of(&self, uid: u32) -> Option<String> {
-        self.entry(|user| user.get(2) == Some(&uid.to_string().as_str()), 0)
-    }
-
-    /// A user's home.
-    ///
-    /// # Errors
-    /// `usage` where there is no such user.
-    pub fn home_of(&self, name: &str) -> Result<String> {
-        self.entry(|user| user.first() == Some(&name), 5).ok_or_else(|| {
-            Error::usage(format!("{name} has no home"), "run it as that person, without sudo")
-        })
-    }
-
-    /// One field of a user that is known here.
-    fn entry(&self, is_it: impl Fn(&[&str]) -> bool, field: usize) -> Option<String> {
-        let asked = || self.run(&["getent", "passwd"].map(str::to_owned)).ok();
-        let file = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let find = |text: &str| {
-            let mut users = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-            users.find(|user| is_it(user)).and_then(|user| user.get(field).map(|f| (*f).to_owned()))
-        };
-        find(&file).or_else(|| find(&String::from_utf8_lossy(&asked()?.stdout)))
-    }
-
-    /// Lets a person's services run without a login, where they do not yet;
-    /// gives whether it was this that did it.
-    #[must_use]
-    pub fn let_linger(&self, name: &str, user: User) -> bool {
-        let has_logins = Path::new("/run/systemd/seats").is_dir();
-        if !has_logins || Path::new("/var/lib/systemd/linger").join(name).exists() {
-            return false;
-        }
-        let told = self.run(&["loginctl", "enable-linger", name].map(str::to_owned));
-        let bus = PathBuf::from(format!("/run/user/{}/systemd/private", user.uid));
-        told.is_ok_and(|output| output.status.success())
-            && self.poll(LINGER_DEADLINE, || bus.exists().then_some(())).is_some()
-    }
-
-    /// Becomes a person, and starts this very program anew with more words. It
-    /// comes back only with the reason why it could not.
-    #[allow(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn become_person(
-        &self,
-        name: &str,
-        user: User,
-        home: &str,
-        more: &[OsString],
-    ) -> std::io::Error {
-        let me = match std::env::current_exe() {
-            Ok(me) => me,
-            Err(error) => return error,
-        };
-        let kept = ["PATH", "TERM", "LANG", "LC_ALL", "NO_COLOR", "HEPH_UNDER_TEST"];
-        let kept = kept.iter().filter_map(|key| Some((*key, std::env::var_os(key)?)));
-        Command::new(me)
-            .args(std::env::args_os().skip(1))
-            .args(more)
-            .env_clear()
-            .envs(kept.collect::<Vec<_>>())
-            .envs([("HOME", home), ("USER", name), ("LOGNAME", name)])
-            .env("XDG_RUNTIME_DIR", format!("/run/user/{}", user.uid))
-            .current_dir("/")
-            .gid(user.gid)
-            .uid(user.uid)
-            .exec()
-    }
-
     /// Waits a moment between two looks at something that takes its time.
     #[allow(clippy::disallowed_methods, reason = "this is the door")]
     pub fn pause(&self, time: Duration) {
@@ -400,77 +201,6 @@ impl Host {
             }
             self.pause(Duration::from_millis(25));
         }
-    }
-
-    /// Carries out a plan, step by step.
-    ///
-    /// # Errors
-    /// The first step's that fails; the steps before it are done.
-    pub fn apply(&self, plan: &Plan) -> Result<()> {
-        plan.steps.iter().try_for_each(|step| self.step(step))
-    }
-
-    fn step(&self, step: &Step) -> Result<()> {
-        match step {
-            Step::MakeFolder { path, owner } => self.make_folder(path, owner.as_deref()),
-            Step::MakeFile { path, mode, owner } => self.make_file(path, *mode, owner.as_deref()),
-            Step::Write { path, mode, after, .. } => write_atomically(path, *mode, after),
-            Step::Note { path, text } => write_atomically(path, 0o600, text),
-            Step::Unnote(path) | Step::Remove { path, .. } => match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(file(path, "remove")(error))
-                }
-                _ => Ok(()),
-            },
-            Step::CreateStore { db, birth, user } => {
-                Store::create(db, birth, &self.machine.entropy)?;
-                self.give(user.as_deref(), &[db.clone(), beside(db, ".lock")])
-            }
-            Step::RemoveEmptyStore(db) => self.remove_empty_store(db),
-            Step::Give { paths, owner } => self.give(Some(owner), paths),
-            Step::Run(argv) => self.run_well(argv),
-            Step::Try(argv) => self.run(argv).map(drop).or(Ok(())),
-            Step::Launchctl(act) => act.carry_out(self),
-            Step::Spawn(spawn) => self.spawn(spawn),
-            Step::Terminate { label, pid_file, log, .. } => self.terminate(label, pid_file, log),
-        }
-    }
-
-    fn make_folder(&self, path: &Path, owner: Option<&str>) -> Result<()> {
-        let mut folders = Folders::make(path)?;
-        let user = owner.map(|name| self.user(name)).transpose()?;
-        user.map_or(Ok(()), |user| folders.give_to(user))?;
-        folders.sync()?;
-        folders.keep();
-        Ok(())
-    }
-
-    fn make_file(&self, path: &Path, mode: u32, owner: Option<&str>) -> Result<()> {
-        make_private_folder(folder(path))?;
-        let made = OpenOptions::new().append(true).create_new(true).mode(mode).open(path);
-        match made {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(file(path, "create")(error)),
-            Ok(_) => self.give(owner, &[path.to_owned()]),
-        }
-    }
-
-    /// Gives files to a user, as far as they are there.
-    fn give(&self, owner: Option<&str>, paths: &[PathBuf]) -> Result<()> {
-        let Some(user) = owner.map(|name| self.user(name)).transpose()? else { return Ok(()) };
-        paths.iter().filter(|path| path.exists()).try_for_each(|path| user.give(path))
-    }
-
-    fn remove_empty_store(&self, db: &Path) -> Result<()> {
-        let Ok(_lock) = StoreLock::take(db) else { return Ok(()) };
-        let store = Store::open_reader(db, &self.machine)?;
-        if store.is_empty()? {
-            drop(store);
-            for suffix in ["", "-wal", "-shm", ".lock"] {
-                let _ = std::fs::remove_file(beside(db, suffix));
-            }
-        }
-        Ok(())
     }
 
     /// Keeps a second heph-ops from changing the same service meanwhile, for
@@ -498,27 +228,6 @@ impl Host {
             "wait until it is done, then run it again",
         ))
     }
-
-    fn run_well(&self, argv: &[String]) -> Result<()> {
-        let output = self.run(argv)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or("it said nothing").to_owned();
-        Err(Error::internal(format!("{} failed: {said}", argv.join(" "))))
-    }
-}
-
-/// Reads to the end beside whoever waits for the program.
-fn read_beside(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut all = Vec::new();
-        if let Some(mut from) = from {
-            let _ = from.read_to_end(&mut all);
-        }
-        all
-    })
 }
 
 /// Beside its final name, synced, then renamed: whoever reads it sees the old

@@ -63,6 +63,21 @@ pub fn parse_span(text: &str) -> Option<u64> {
     Some(seconds.abs() as u64)
 }
 
+/// A time as it stands in logs and receipts, in milliseconds since 1970.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
+}
+
+/// A time in the past as people write it: how long ago, a time, or a day from
+/// its beginning, in UTC.
+#[must_use]
+pub fn parse_past(text: &str, now_ms: u64) -> Option<u64> {
+    let ago = parse_span(text).map(|span| now_ms.saturating_sub(span.saturating_mul(1000)));
+    ago.or_else(|| parse_rfc3339(text)).or_else(|| parse_rfc3339(&format!("{text}T00:00:00Z")))
+}
+
 /// How long ago a time was, in words; none for what is no time.
 #[must_use]
 pub fn ago(rfc3339: &str, now_ms: u64) -> Option<String> {

@@ -85,9 +85,11 @@ pub fn run(config: Config) -> Result<()> {
         return Err(crate::store::missing(&config.db));
     }
     let runtime = runtime()?;
+    // One that comes while it starts is heard too.
+    let signals = runtime.block_on(Signals::listen())?;
     let door = runtime.block_on(hub::door(&config))?;
     let (bound, _lock) = bind(config, door)?;
-    let (ended, replica) = runtime.block_on(serve(bound))?;
+    let (ended, replica) = runtime.block_on(serve(bound, signals))?;
     // With the runtime goes whatever still held the store.
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(replica) = Arc::into_inner(replica) {
@@ -114,19 +116,24 @@ fn check_file_limit() -> Result<()> {
 /// Without a replica there is a socket and nothing else.
 fn run_proxy(config: &Config) -> Result<()> {
     let machine = Machine::this();
+    let runtime = runtime()?;
+    let signals = runtime.block_on(Signals::listen())?;
     let socket = rpc::server::bind(&config.socket)?;
     let placed = Placed(config.socket.clone());
-    let runtime = runtime()?;
-    let ended = runtime.block_on(serve_proxy(config, &machine, socket));
+    let ended = runtime.block_on(serve_proxy(config, &machine, socket, signals));
     drop(placed);
     runtime.shutdown_timeout(Duration::from_secs(1));
     tracing::info!("stopped");
     ended
 }
 
-async fn serve_proxy(config: &Config, machine: &Machine, socket: UnixListener) -> Result<()> {
+async fn serve_proxy(
+    config: &Config,
+    machine: &Machine,
+    socket: UnixListener,
+    signals: Signals,
+) -> Result<()> {
     let Some(hub_url) = config.hub_url.clone() else { return Ok(()) };
-    let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
     let desk = Desk::of(config, &machine.clock);
     let login = desk.login().cloned();
@@ -217,10 +224,8 @@ fn other_owner(db: &Path, wanted: &OwnerId, store: &Store) -> Error {
 }
 
 /// Serves until the end; gives how that came, and the store to close.
-async fn serve(bound: Bound) -> Result<(Result<()>, Arc<Replica>)> {
+async fn serve(bound: Bound, signals: Signals) -> Result<(Result<()>, Arc<Replica>)> {
     let Bound { config, machine, store, socket, placed, http, door } = bound;
-    // From before the word "ready" on, to be stopped is to be stopped well.
-    let signals = Signals::listen()?;
     let (stop, stopping) = stopping::channel();
     let origin = store.origin()?;
     let devices = Arc::new(match http {
@@ -325,7 +330,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    #[allow(clippy::unused_async, reason = "the runtime hears them, so only within it")]
+    async fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(Error::internal);
         Ok(Self {
             term: listen(SignalKind::terminate())?,

@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod drill;
 pub mod install_service;
+pub mod logs;
 pub mod render;
 pub mod restore;
 pub mod seed;

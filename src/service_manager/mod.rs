@@ -16,7 +16,7 @@ use hephd::{
 };
 
 use self::{launchd::Launchd, systemd::Systemd};
-use crate::{host::Host, plan::Step, service::Service, unit::Meaning};
+use crate::{host::Host, log::Place, plan::Step, service::Service, unit::Meaning};
 
 /// A manager that is here and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +267,18 @@ impl Manager {
             Self::Systemd(systemd) => systemd.log_tail(host, service, lines),
             Self::Launchd(_) => crate::log::tail(&service.log_files(), lines),
             Self::Process => process::log_tail(host, service.label(), lines),
+        }
+    }
+
+    /// Where its log is.
+    #[must_use]
+    pub fn log(self, host: &Host, service: &Service) -> Place {
+        match self {
+            Self::Systemd(systemd) if service.record.log_dir.is_none() => {
+                Place::Journal(systemd.journal(service.label()))
+            }
+            Self::Process => process::log(host, service.label()),
+            _ => Place::Files { old: vec![], now: service.log_files().to_vec() },
         }
     }
 

@@ -13,6 +13,7 @@ use super::Running;
 use crate::{
     detached::{self, Phase, Process, State},
     host::Host,
+    log::Place,
     plan::{Spawn, Step},
     service::Service,
     supervisor::log,
@@ -28,10 +29,11 @@ pub(super) fn log_path(host: &Host, label: &str) -> PathBuf {
     host.state_folder().join(format!("{label}.log"))
 }
 
-/// The files of a service's log, the oldest first.
-#[must_use]
-pub fn log_files(host: &Host, label: &str) -> Vec<PathBuf> {
-    log::files(&log_path(host, label))
+/// The files of a service's log.
+pub(super) fn log(host: &Host, label: &str) -> Place {
+    let now = log_path(host, label);
+    let old = log::files(&now).into_iter().filter(|path| *path != now).collect();
+    Place::Files { old, now: vec![now] }
 }
 
 fn pid_path(host: &Host, label: &str) -> PathBuf {

@@ -220,7 +220,7 @@ impl Systemd {
     }
 
     /// The words that show a service's journal.
-    fn journal(self, label: &str) -> Vec<String> {
+    pub(super) fn journal(self, label: &str) -> Vec<String> {
         let of_person = (self.scope == Scope::User).then_some("--user");
         let words = ["journalctl"].into_iter().chain(of_person).chain(["-u", label]);
         words.map(str::to_owned).collect()

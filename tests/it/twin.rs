@@ -16,7 +16,7 @@ fn lab() -> Command {
 }
 
 #[track_caller]
-fn fine(output: Output) -> String {
+fn fine(output: &Output) -> String {
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -35,14 +35,14 @@ impl Twin {
             let bind = format!("{}:/usr/local/bin/{name}", program(name).display());
             start.args(["--bind", &bind]);
         }
-        fine(start.arg(twin.dir.path()).output().unwrap());
+        fine(&start.arg(twin.dir.path()).output().unwrap());
         twin
     }
 
     /// Shuts it down, and starts it again.
     pub fn reboot(&self) {
         for verb in ["stop", "start"] {
-            fine(lab().arg(verb).arg(self.dir.path()).output().unwrap());
+            fine(&lab().arg(verb).arg(self.dir.path()).output().unwrap());
         }
     }
 
@@ -51,7 +51,7 @@ impl Twin {
     pub fn run(&self, script: &str) -> String {
         let script = format!("{FUNCTIONS}{script}");
         let words = ["bash", "-euc", &script];
-        fine(lab().arg("run").arg(self.dir.path()).args(words).output().unwrap())
+        fine(&lab().arg("run").arg(self.dir.path()).args(words).output().unwrap())
     }
 
     /// Runs them as a user who has just logged in, and logs out afterwards.
@@ -60,7 +60,7 @@ impl Twin {
         let script = format!("{FUNCTIONS}{script}");
         let words = ["bash", "-euc", &script];
         let mut run = lab();
-        fine(run.args(["run", "--as", user]).arg(self.dir.path()).args(words).output().unwrap())
+        fine(&run.args(["run", "--as", user]).arg(self.dir.path()).args(words).output().unwrap())
     }
 
     /// The JSON documents that they print, one a line.

@@ -22,7 +22,12 @@ enum Verb {
     Stop,
     Restart,
     Status,
+    Logs,
 }
+
+/// Flags of those verbs whose next word is their value, and no label.
+const WITH_VALUE: [&str; 7] =
+    ["--timeout", "--settle-ms", "--wait", "--for", "--since", "--lines", "-n"];
 
 /// What is passed on.
 #[derive(Debug, clap::Args)]
@@ -58,7 +63,9 @@ pub fn run(args: &Args, everywhere: &Everywhere) -> Error {
 /// The label of this device's service, where the words name none and there is
 /// only one: a hub on the same machine is not meant.
 fn this_device(words: &[OsString]) -> Option<String> {
-    let named = words.iter().any(|word| !word.to_string_lossy().starts_with('-'));
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let is_value = |n: usize| n > 0 && WITH_VALUE.contains(&words[n - 1].as_ref());
+    let named = (0..words.len()).any(|n| !words[n].starts_with('-') && !is_value(n));
     let records = Record::load_installed(&paths::record_folder().ok()?);
     let mut spokes = records.into_iter().flatten().filter(|record| record.role == Role::Spoke);
     match (named, spokes.next(), spokes.next()) {
