@@ -12,12 +12,16 @@
 mod answers;
 mod catalogue;
 mod copies;
+#[path = "../../hephd/tests/it/dice.rs"]
+#[allow(dead_code, reason = "hephd's tests use all of it")]
+mod dice;
 mod disasters;
 #[path = "../../hephd/tests/it/first_line.rs"]
 mod first_line;
 mod identity;
 mod interrupts;
 mod on_a_host;
+mod quoting;
 mod rendered_blueprint;
 mod rendered_files;
 mod rendered_site;
