@@ -4,6 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use crate::error::{Code, Error, Result};
 
+/// What root can see more with.
+const SHOWS: &str = if cfg!(target_os = "macos") { "sudo lsof -nP -iTCP" } else { "sudo ss -ltnp" };
+
 /// Listens.
 ///
 /// # Errors
@@ -23,17 +26,31 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// The error for a port that somebody else has.
+/// The error for a port that somebody else has: who, and what frees it.
 #[must_use]
 pub fn taken(address: SocketAddr) -> Error {
-    let hint = "stop that program, or choose another port: --http-addr IP:PORT";
-    Error::new(Code::PortInUse, format!("{address} is in use by {}", holder(address.port())), hint)
+    let other = "choose another port: --http-addr IP:PORT";
+    let (who, hint) = match listeners::get_process_by_port(address.port(), listeners::Protocol::TCP)
+    {
+        Ok(process) => (
+            format!("process {} ({})", process.pid, process.name),
+            format!("stop it: {}; or {other}", stops(process.pid)),
+        ),
+        Err(_) => (
+            "a process that cannot be seen from here".to_owned(),
+            format!("{SHOWS} shows it; or {other}"),
+        ),
+    };
+    Error::new(Code::PortInUse, format!("{address} is in use by {who}"), hint)
 }
 
-/// Who listens on a port, in words; also when it cannot be found out.
-fn holder(port: u16) -> String {
-    match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
-        Ok(process) => format!("process {} ({})", process.pid, process.name),
-        Err(_) => "a process of another user".to_owned(),
+/// The command that stops a process: for a unit's, one that it does not come
+/// back from.
+fn stops(pid: u32) -> String {
+    let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    match group.trim().rsplit('/').next().filter(|unit| unit.ends_with(".service")) {
+        Some(unit) if group.contains("/user@") => format!("systemctl --user stop {unit}"),
+        Some(unit) => format!("sudo systemctl stop {unit}"),
+        None => format!("kill {pid}"),
     }
 }

@@ -65,10 +65,10 @@ fn what_is_unchanged_is_left_alone_and_what_breaks_is_put_back() {
         chmod +x /usr/local/bin/broken
         hub --bin /usr/local/bin/broken
         hub --bin /bin/true
-        python3 -m http.server 9002 --bind 127.0.0.1 >/dev/null 2>&1 &
+        systemd-run --quiet --unit squatter python3 -m http.server 9002 --bind 127.0.0.1
         until_ bash -c '>/dev/tcp/127.0.0.1/9002'
         hub --http-addr 127.0.0.1:9002
-        kill %1; wait %1 || true
+        systemctl stop squatter
         ops status
         mkdir /mnt/away; mv /var/lib/heph/* /mnt/away/
         hub --log-format text
@@ -87,6 +87,8 @@ fn what_is_unchanged_is_left_alone_and_what_breaks_is_put_back() {
     assert_eq!(code(&said[8]), "crash_loop", "it never says that it is ready: {}", said[8]);
     assert_eq!(code(&said[9]), "port_in_use", "{}", said[9]);
     assert!(said[9]["error"]["message"].as_str().unwrap().contains("python3"), "{}", said[9]);
+    let hint = said[9]["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("sudo systemctl stop squatter.service"), "{hint}");
     assert_eq!(service(&said[10], "heph-hub")["address"], "127.0.0.1:9001", "{}", said[10]);
     assert_eq!(code(&said[11]), "store_missing", "{}", said[11]);
     assert_eq!(status(&said[12]), "restarted", "{}", said[12]);
