@@ -313,6 +313,9 @@ pub fn observe(host: &Host, service: &Service) -> Result<Running> {
     ];
     let mut paths = Vec::new();
     for path in shown.iter().map(|one| one.value("FragmentPath")).filter(|path| !path.is_empty()) {
+        if shown.iter().any(|one| one.value("LoadState") == "masked") {
+            return Err(masked(host, service));
+        }
         let folder = Path::new(path).parent();
         if !ours.iter().flatten().any(|ours| Some(ours.as_path()) == folder) {
             return Err(units::foreign(Path::new(path)));
@@ -332,6 +335,17 @@ pub fn observe(host: &Host, service: &Service) -> Result<Running> {
         timers.map(|one| one.value("Id").to_owned()).filter(|id| id.ends_with(".timer")).collect();
     running.edition = running.pid.and_then(|pid| host.variable_of(pid, EDITION));
     Ok(running)
+}
+
+fn masked(host: &Host, service: &Service) -> Error {
+    let scope = service.record.scope;
+    let words = systemctl(scope, &["unmask", service.label()]).join(" ");
+    let folder = units(host, scope).display().to_string();
+    Error::new(
+        Code::UnitForeign,
+        format!("{} is masked in {folder}: somebody wants it never to start", service.label()),
+        words.replace(" --no-ask-password", ""),
+    )
 }
 
 /// What is shown of one unit.

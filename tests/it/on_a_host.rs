@@ -183,3 +183,41 @@ fn root_installs_for_a_person_as_that_person() {
     assert_eq!((&said[3], &said[4]), (&"ann".into(), &"ann".into()));
     assert_eq!((status(&said[5]), said.len()), ("uninstalled", 6), "{said:?}");
 }
+
+#[test]
+fn what_somebody_else_put_in_the_way_is_refused_or_told() {
+    let twin = Twin::new();
+    let said = twin.documents(
+        "heph-ops seed --owner-id me --to /var/lib/heph/heph.db >/dev/null
+        printf '[Service]\\nExecStart=/bin/true\\n' >/usr/lib/systemd/system/heph-hub.service
+        systemctl daemon-reload
+        hub --create-user
+        rm /usr/lib/systemd/system/heph-hub.service
+        ln -s /dev/null /etc/systemd/system/heph-hub.service
+        systemctl daemon-reload
+        hub --create-user
+        systemctl unmask heph-hub
+        useradd --create-home ann
+        cp /usr/local/bin/hephd /root/hephd
+        hub --create-user --bin /root/hephd
+        chown ann: /var/lib/heph/heph.db
+        hub --run-as heph --create-user
+        hub --run-as nobody-there
+        hub --run-as ann --db /srv/none/heph.db
+        chown root: /var/lib/heph/heph.db
+        setpriv --reuid ann --regid ann --clear-groups env -i HOME=/home/ann PATH=$PATH \\
+          heph-ops install-service --role spoke --scope system --json || true
+        getent passwd heph | wc -l
+        ls /etc/heph 2>/dev/null | wc -l",
+    );
+    assert_eq!(code(&said[0]), "unit_foreign", "{}", said[0]);
+    assert_eq!(code(&said[1]), "unit_foreign", "{}", said[1]);
+    assert!(said[1]["error"]["hint"].as_str().unwrap().contains("unmask"), "{}", said[1]);
+    assert_eq!(code(&said[2]), "insecure_permissions", "root's home is shut: {}", said[2]);
+    assert_eq!(code(&said[3]), "insecure_permissions", "it is ann's store: {}", said[3]);
+    assert!(said[3]["error"]["hint"].as_str().unwrap().contains("chown"), "{}", said[3]);
+    assert_eq!(code(&said[4]), "usage", "{}", said[4]);
+    assert_eq!(code(&said[5]), "store_missing", "{}", said[5]);
+    assert_eq!(code(&said[6]), "insecure_permissions", "{}", said[6]);
+    assert_eq!((&said[7], &said[8]), (&0.into(), &0.into()), "nothing was touched");
+}

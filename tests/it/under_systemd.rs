@@ -94,3 +94,52 @@ fn a_unit_that_is_not_ours_is_refused() {
     let said = under_systemd(&sandbox, &script);
     assert_eq!(said[0]["error"]["code"], "unit_foreign", "{}", said[0]);
 }
+
+/// A comment restarts nobody; a setting that the command line does not show does,
+/// also where it was written and nobody came to the restart.
+#[test]
+fn a_unit_counts_by_what_it_means_and_a_process_by_what_it_was_started_with() {
+    let sandbox = Sandbox::new();
+    let script = format!(
+        "{FUNCTIONS}
+        unit=~/.config/systemd/user/heph-spoke.service
+        install --env A=1
+        sed --in-place 's/^# It is written anew/# It was written anew/; s/^UMask=0077/UMask = 0077/' $unit
+        install
+        install
+        grep --count 'was written anew' $unit
+        install --env A=2 --no-start
+        show MainPID
+        install
+        show MainPID
+        sed --in-place 's/^UMask.*/UMask=0022/' $unit
+        install
+        grep --count UMask=0077 $unit
+        install --env 'B=a secret' --check
+        install --backup-dir ~/backups
+        systemctl --user is-active heph-spoke-backup.timer | jq --raw-input .
+        systemctl --user start heph-spoke-backup.service
+        ls ~/backups | grep --count zst
+        install
+        install --unset backup-dir
+        ls ~/.config/systemd/user | grep --count backup || true
+        HEPH_UNDER_TEST=1 install --env A=3 || true"
+    );
+    let said = under_systemd(&sandbox, &script);
+    let status = |n: usize| said[n]["status"].as_str().unwrap_or_default();
+    // systemd wants to read the file again, and that is all that is done.
+    assert_eq!((status(0), status(1)), ("installed", "updated"));
+    let said = &said[1..];
+    let status = |n: usize| said[n]["status"].as_str().unwrap_or_default();
+    assert_eq!((status(1), &said[2]), ("already_installed", &1.into()));
+    assert_eq!(said[1]["data"]["pid"], said[0]["data"]["pid"]);
+    assert_eq!((status(3), status(5)), ("updated", "updated"), "{}", said[5]);
+    assert_eq!(said[4], said[0]["data"]["pid"].to_string(), "it was not to be started");
+    assert_ne!(said[6], said[4], "it runs with A=2 now");
+    assert_eq!((status(7), &said[8]), ("updated", &1.into()), "what a person broke is mended");
+    assert_eq!((status(9), status(10), &said[11]), ("updated", "updated", &"active".into()));
+    assert_eq!((&said[12], status(13)), (&1.into(), "already_installed"));
+    assert_eq!(said[10]["data"]["pid"], said[7]["data"]["pid"], "a timer restarts nobody");
+    assert_eq!((status(14), &said[15]), ("updated", &0.into()));
+    assert_eq!(said[16]["error"]["code"], "not_supported", "{}", said[16]);
+}

@@ -108,29 +108,30 @@ pub(super) fn observe(
     })
 }
 
-/// The user is there, or will be made, and can reach what it needs.
+/// The user is there, or will be made, and can reach what it needs. Gives whether
+/// it has to be made, and which of root's files it is to have.
 fn check_user(args: &Args, host: &Host, service: &Service) -> Result<(bool, Vec<PathBuf>)> {
     let Some(name) = &service.record.run_as else { return Ok((false, vec![])) };
-    let to_give = roots_files(&service.config.db);
     let user = match host.user(name) {
-        Ok(user) => user,
-        Err(_) if args.create_user && host.has_program("useradd") => return Ok((true, to_give)),
-        Err(error) if !args.create_user => {
+        Ok(user) => Some(user),
+        Err(_) if args.create_user => None,
+        Err(error) => {
             let hint = "add --create-user, or name another: --run-as USER";
             return Err(Error::new(Code::Usage, error.message, hint));
         }
-        Err(_) => {
-            return Err(Error::new(
-                Code::NotSupported,
-                format!("--create-user: users are not made with useradd here, and {name} is none"),
-                "make that user by hand, or name one: --run-as USER",
-            ));
-        }
     };
+    if user.is_none() && !host.has_program("useradd") {
+        return Err(Error::new(
+            Code::NotSupported,
+            format!("--create-user: users are not made with useradd here, and {name} is none"),
+            "make that user by hand, or name one: --run-as USER",
+        ));
+    }
+    // Nobody has that number yet.
+    let uid = user.map_or(u32::MAX, |user| user.uid);
     let db = &service.config.db;
     if let Ok(meta) = std::fs::metadata(db)
-        && meta.uid() != user.uid
-        && meta.uid() != 0
+        && ![uid, 0].contains(&meta.uid())
     {
         let owner = host.name_of(meta.uid()).unwrap_or_else(|| meta.uid().to_string());
         return Err(Error::new(
@@ -139,11 +140,10 @@ fn check_user(args: &Args, host: &Host, service: &Service) -> Result<(bool, Vec<
             format!("chown -R {name}: {}, or --run-as {owner}", file::folder(db).display()),
         ));
     }
-    let programs = [Some(service.record.bin.clone()), job_program(service)];
-    for program in programs.iter().flatten() {
-        check_reach(program, user.uid, name)?;
-    }
-    Ok((false, if user.uid == 0 { vec![] } else { to_give }))
+    let of_jobs = service.jobs.iter().filter_map(|job| job.argv.first()).map(PathBuf::from);
+    let mut programs = of_jobs.chain([service.record.bin.clone()]);
+    programs.try_for_each(|program| check_reach(&program, uid, name))?;
+    Ok((user.is_none(), if uid == 0 { vec![] } else { roots_files(db) }))
 }
 
 /// A store that root has seeded, and what lies beside it by its name. Its folder
@@ -162,10 +162,6 @@ fn roots_files(db: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     if is_roots(db) { files } else { vec![] }
-}
-
-fn job_program(service: &Service) -> Option<PathBuf> {
-    service.jobs.first()?.argv.first().map(PathBuf::from)
 }
 
 /// A program in somebody's home, say root's, is out of another user's reach.
