@@ -57,9 +57,7 @@ fn lists(seed: u64, count: usize, length: usize) -> Vec<Vec<String>> {
 fn seed() -> u64 {
     let given = std::env::var("HEPH_SEED").ok();
     let seed = given.and_then(|seed| seed.split("..").next()?.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("HEPH_SEED={seed}");
-    seed
+    seed.unwrap_or_else(|| u64::from(std::process::id()))
 }
 
 fn line<'a>(unit: &'a str, key: &str) -> &'a str {
@@ -82,7 +80,8 @@ fn systemd_reads_every_word_as_it_was_written() {
     )
     .unwrap();
     Command::new("chmod").args(["+x", show.to_str().unwrap()]).status().unwrap();
-    let lists = lists(seed(), 250, 40);
+    let seed = seed();
+    let lists = lists(seed, 250, 40);
     let mut unit = "[Service]\nType=oneshot\n".to_owned();
     for words in &lists {
         let argv = [vec![show.display().to_string()], words.clone()].concat();
@@ -114,21 +113,22 @@ fn systemd_reads_every_word_as_it_was_written() {
     let read: Vec<&str> = read.split("\n\0").collect();
     for (words, read) in lists.iter().zip(&read) {
         let read: Vec<&str> = read.split_terminator('\0').collect();
-        assert_eq!(words, &read);
+        assert_eq!(words, &read, "HEPH_SEED={seed}");
     }
     assert_eq!(read.len(), lists.len() + 1);
     let environment = std::fs::read_to_string(&env).unwrap();
     let environment: BTreeMap<&str, &str> =
         environment.split('\0').filter_map(|pair| pair.split_once('=')).collect();
     for (key, value) in &variables {
-        assert_eq!(environment.get(key.as_str()), Some(&value.as_str()), "{key}");
+        assert_eq!(environment.get(key.as_str()), Some(&value.as_str()), "{key}, HEPH_SEED={seed}");
     }
 }
 
 #[test]
 fn python_reads_every_word_of_a_property_list_as_it_was_written() {
     let sandbox = Sandbox::new();
-    let lists = lists(seed(), 250, 40);
+    let seed = seed();
+    let lists = lists(seed, 250, 40);
     for (n, words) in lists.iter().enumerate() {
         let env = words.iter().enumerate().map(|(k, word)| (format!("K{k}"), word.clone()));
         let service = service(words.clone(), env.collect());
@@ -150,7 +150,7 @@ for n in range(int(sys.argv[1])):
     let read = String::from_utf8(output.stdout).unwrap();
     for (words, read) in lists.iter().zip(read.lines()) {
         let read: [Vec<String>; 2] = serde_json::from_str(read).unwrap();
-        assert_eq!(read, [words.clone(), words.clone()]);
+        assert_eq!(read, [words.clone(), words.clone()], "HEPH_SEED={seed}");
     }
     assert_eq!(read.lines().count(), lists.len());
 }

@@ -12,9 +12,6 @@
 #[path = "../../../hephd/tests/it/asked.rs"]
 mod asked;
 mod backup;
-#[allow(dead_code, reason = "the tests of hephd throw these dice too")]
-#[path = "../../../hephd/tests/it/dice.rs"]
-mod dice;
 mod disk;
 mod errors;
 mod kills;
@@ -28,7 +25,7 @@ mod strace;
 use std::path::Path;
 
 use self::place::Place;
-use super::sandbox::Sandbox;
+use super::{dice, sandbox::Sandbox};
 
 /// A command that makes a store.
 pub struct Subject {
