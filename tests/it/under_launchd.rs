@@ -109,6 +109,7 @@ fn installed_unchanged_changed_and_removed() {
     assert_eq!(third["data"]["kept"], serde_json::json!(["--sync-interval-secs"]));
     let text = std::fs::read_to_string(mac.plist()).unwrap();
     assert!(text.contains("--sync-interval-secs") && text.contains("--log-format"), "{text}");
+    mac.knob(&["linger", "20"]);
     mac.ops(&["uninstall-service"]).expect(0);
     assert!(!mac.plist().exists());
     let uid = rustix_uid();
