@@ -19,7 +19,7 @@ use super::launchctl;
 use crate::host::Host;
 
 /// launchctl has been seen to hang. No call of it waits longer.
-const CALL: Duration = Duration::from_secs(10);
+const CALL: Duration = Duration::from_secs(5);
 
 /// A service has 30 s to end before launchd kills it.
 const GONE: Duration = Duration::from_secs(45);
