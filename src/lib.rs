@@ -17,13 +17,15 @@
 //!
 //! From the ground up, each on those above it:
 //!
-//! - [`plan`]: steps, as data; [`detached`]: processes of our own
-//! - [`host`]: the one door outside; applies plans
-//! - [`supervisor`]: keeps one such process running, as a process itself
-//! - [`service`]: a service as wanted: its record, its files, its words
-//! - [`template`]: filling one in; [`unit`]: that service in systemd's language
+//! - [`plan`]: steps, as data; [`paths`]: every path that is touched
+//! - [`host`]: the one door outside; applies plans; [`guard`] watches it in tests
+//! - [`detached`], [`supervisor`]: processes of our own, and who keeps them
+//! - [`service`]: a service as wanted: its record, its words, its jobs
+//! - [`template`]: filling one in; [`unit`]: that service in the language of
+//!   systemd or launchd, and what it is kept from
 //! - [`blueprint`], [`caddyfile`]: the systems around a hub, each in its own
-//! - [`service_manager`]: systemd, or a process of our own
+//! - [`service_manager`]: systemd, launchd, or processes of our own: how to ask,
+//!   what to tell; [`log`]: what a service said
 //! - [`health`]: what "ready" means, and waiting for it
 //! - [`ssh`]: a store on another machine; [`bars`], [`signals`]: long steps
 //! - [`commands`]: one verb, one file; [`cli`]: every command and flag
