@@ -98,6 +98,12 @@ impl Host {
         if self.uid == 0 { &[Scope::System, Scope::User] } else { &[Scope::User] }
     }
 
+    /// There are services of the machine, which only root sees.
+    #[must_use]
+    pub fn hides_services(&self) -> bool {
+        self.uid != 0 && self.paths(Scope::System).records().is_dir()
+    }
+
     /// Where logs and pid files of the process manager lie.
     #[must_use]
     pub fn state_folder(&self) -> PathBuf {

@@ -21,7 +21,7 @@
 //! - [`host`]: the one door outside; applies plans; [`guard`] watches it in tests
 //! - [`detached`], [`supervisor`]: processes of our own, and who keeps them
 //! - [`service`]: a service as wanted: its record, its words, its jobs
-//! - [`template`]: filling one in; [`unit`]: that service in the language of
+//! - [`template`]: filling one in; [`mod@unit`]: that service in the language of
 //!   systemd or launchd, and what it is kept from
 //! - [`blueprint`], [`caddyfile`]: the systems around a hub, each in its own
 //! - [`service_manager`]: systemd, launchd, or processes of our own: how to ask,

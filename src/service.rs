@@ -10,7 +10,8 @@ use hephd::{
     args::Flags,
     config::Config,
     error::{Code, Error, Result},
-    record::{Hardening, Record, Role, Scope, token_file_beside},
+    record::{Hardening, ManagerKind, Record, Role, Scope, token_file_beside},
+    store::file::folder,
 };
 
 use crate::{
@@ -64,7 +65,8 @@ impl Service {
         argv.extend(spelled_out.to_argv()?);
         let (words, values) = (argv.iter(), record.env.values());
         words.chain(values).try_for_each(|word| refuse_breaks(word))?;
-        let (record_path, env) = (paths.record(&record.label), environment(paths, &record));
+        let record_path = paths.record(&record.label);
+        let env = environment(paths, &record, &config);
         let home = host.home.clone();
         let mut service = Self { record, record_path, config, argv, env, jobs: vec![], home };
         if let Some(backups) = service.record.backups.clone() {
@@ -102,7 +104,10 @@ impl Service {
                     Some(label) => format!("no service {label} is installed"),
                     None => "no service is installed".to_owned(),
                 },
-                "install one: heph-ops install-service --role hub|spoke",
+                match host.hides_services() {
+                    true => "those of the machine are root's to see: run it with sudo",
+                    false => "install one: heph-ops install-service --role hub|spoke",
+                },
             )),
         }
     }
@@ -163,11 +168,15 @@ impl Service {
 
 /// What it finds in its environment: its programs, cargo's toolchain where it
 /// came from cargo, and what it was given.
-fn environment(paths: Paths<'_>, record: &Record) -> BTreeMap<String, String> {
+fn environment(paths: Paths<'_>, record: &Record, config: &Config) -> BTreeMap<String, String> {
     let path = paths.program_path(record.manager, &record.bin);
     let mut env = BTreeMap::from([("PATH".to_owned(), path)]);
     if record.bin.parent().is_some_and(|folder| folder.ends_with(".cargo/bin")) {
         env.insert("RUSTUP_TOOLCHAIN".to_owned(), "stable".to_owned());
+    }
+    // launchd promises no home to a daemon of the machine.
+    if record.manager == ManagerKind::Launchd && record.scope == Scope::System {
+        env.insert("HOME".to_owned(), folder(&config.db).display().to_string());
     }
     env.extend(record.env.clone());
     env

@@ -106,10 +106,11 @@ fn report(host: &Host, seen: &[Seen], broken: Vec<Error>, late: Option<Wanted>) 
 }
 
 fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
+    let hidden = "services of the machine are root's to see: sudo heph-ops status".to_owned();
+    let hidden = host.hides_services().then_some(hidden);
     if seen.is_empty() {
-        return vec![
-            "no service is installed: heph-ops install-service --role hub|spoke".to_owned(),
-        ];
+        let none = "no service is installed: heph-ops install-service --role hub|spoke".to_owned();
+        return std::iter::once(none).chain(hidden).collect();
     }
     let heading =
         ["SERVICE", "ROLE", "STATE", "VERSION", "PID", "UPTIME", "ADDRESS", "HEALTH", "LATENCY"];
@@ -120,6 +121,7 @@ fn lines(host: &Host, seen: &[Seen]) -> Vec<String> {
         lines.push(row);
         lines.extend(seen.lines(host));
     }
+    lines.extend(hidden);
     lines
 }
 
