@@ -68,11 +68,12 @@ impl Service {
         let record_path = paths.record(&record.label);
         let env = environment(paths, &record, &config);
         let home = host.home.clone();
-        let mut service = Self { record, record_path, config, argv, env, jobs: vec![], home };
-        if let Some(backups) = service.record.backups.clone() {
-            service.jobs.push(Job::backup(&service, &host.this_program()?, &backups)?);
-        }
-        Ok(service)
+        let backup = record
+            .backups
+            .as_ref()
+            .map(|backups| Job::backup(&record.label, &config.db, &host.this_program()?, backups));
+        let jobs = backup.transpose()?.into_iter().collect();
+        Ok(Self { record, record_path, config, argv, env, jobs, home })
     }
 
     /// The recorded service of a label, or the only one there is.

@@ -1,12 +1,6 @@
 //! The people of a machine: by name, by number, and becoming one of them.
 
-use std::{
-    ffi::OsString,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, os::unix::process::CommandExt, process::Command};
 
 use hephd::{
     error::{Code, Error, Result},
@@ -14,9 +8,6 @@ use hephd::{
 };
 
 use super::Host;
-
-/// How long a person's systemd takes to come up.
-const LINGER_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Host {
     /// A user of this machine, by name.
@@ -73,20 +64,6 @@ impl Host {
             users.find(|user| is_it(user)).and_then(|user| user.get(field).map(|f| (*f).to_owned()))
         };
         find(&file).or_else(|| find(&String::from_utf8_lossy(&asked()?.stdout)))
-    }
-
-    /// Lets a person's services run without a login, where they do not yet;
-    /// gives whether it was this that did it.
-    #[must_use]
-    pub fn let_linger(&self, name: &str, user: User) -> bool {
-        let has_logins = Path::new("/run/systemd/seats").is_dir();
-        if !has_logins || Path::new("/var/lib/systemd/linger").join(name).exists() {
-            return false;
-        }
-        let told = self.run(&["loginctl", "enable-linger", name].map(str::to_owned));
-        let bus = PathBuf::from(format!("/run/user/{}/systemd/private", user.uid));
-        told.is_ok_and(|output| output.status.success())
-            && self.poll(LINGER_DEADLINE, || bus.exists().then_some(())).is_some()
     }
 
     /// Becomes a person, and starts this very program anew with more words. It

@@ -3,7 +3,6 @@
 
 use std::{path::Path, time::Duration};
 
-use super::systemd::Systemd;
 use crate::{host::Host, plan::Step};
 
 /// How long a person's systemd takes to come up.
@@ -12,24 +11,28 @@ const UP: Duration = Duration::from_secs(10);
 /// Logins are kept by systemd here, and this person's services end with them.
 #[must_use]
 pub fn is_off(host: &Host) -> bool {
-    let has_logins = Path::new("/run/systemd/seats").is_dir();
-    has_logins && !Path::new("/var/lib/systemd/linger").join(host.user_name()).exists()
+    is_off_for(&host.user_name())
 }
 
-fn words(host: &Host, verb: &str) -> Vec<String> {
-    ["loginctl", "--no-ask-password", verb, &host.user_name()].map(str::to_owned).to_vec()
+fn is_off_for(person: &str) -> bool {
+    let has_logins = Path::new("/run/systemd/seats").is_dir();
+    has_logins && !Path::new("/var/lib/systemd/linger").join(person).exists()
+}
+
+fn words(person: &str, verb: &str) -> Vec<String> {
+    ["loginctl", "--no-ask-password", verb, person].map(str::to_owned).to_vec()
 }
 
 /// Turns it on; where only root may, a warning says so afterwards.
 #[must_use]
 pub fn turn_on(host: &Host) -> Step {
-    Step::Try(words(host, "enable-linger"))
+    Step::Try(words(&host.user_name(), "enable-linger"))
 }
 
 /// Turns it off again.
 #[must_use]
 pub fn turn_off(host: &Host) -> Step {
-    Step::Try(words(host, "disable-linger"))
+    Step::Try(words(&host.user_name(), "disable-linger"))
 }
 
 /// What a person can do about it.
@@ -41,15 +44,14 @@ pub fn advice(host: &Host) -> String {
     )
 }
 
-/// Brings a person's systemd up where there is none: after `su`, from cron,
-/// through ssh without a session. Gives whether it was this that helped.
+/// Turns it on for a person where it is off, and waits until their systemd is
+/// there. So it comes up after `su`, from cron, and through ssh without a
+/// session. Gives whether it was this that turned it on.
 #[must_use]
-pub fn wake(host: &Host, user_systemd_wanted: bool) -> bool {
-    use hephd::record::Scope::User;
-    if !user_systemd_wanted || !is_off(host) || Systemd::find(host, User).is_ok() {
-        return false;
-    }
-    let told = host.run(&words(host, "enable-linger"));
-    told.is_ok_and(|output| output.status.success())
-        && host.poll(UP, || Systemd::find(host, User).ok()).is_some()
+pub fn wake(host: &Host, person: &str, uid: u32) -> bool {
+    let told = || host.run(&words(person, "enable-linger"));
+    let bus = Path::new("/run/user").join(uid.to_string()).join("systemd/private");
+    is_off_for(person)
+        && told().is_ok_and(|output| output.status.success())
+        && host.poll(UP, || bus.exists().then_some(())).is_some()
 }

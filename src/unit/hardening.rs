@@ -11,7 +11,7 @@ use hephd::{
 };
 use tera::Context;
 
-use super::systemd::quote;
+use super::words::quote;
 use crate::{service::Service, template};
 
 const TEMPLATE: &str = include_str!("../../templates/hardening.conf");

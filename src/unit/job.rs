@@ -8,8 +8,6 @@ use hephd::{
     record::Backups,
 };
 
-use crate::service::Service;
-
 /// How many backups a timer keeps.
 const KEEP: &str = "30";
 
@@ -42,12 +40,12 @@ impl Job {
     ///
     /// # Errors
     /// `usage` for a path that is not UTF-8, or a time that is none.
-    pub fn backup(service: &Service, ops: &Path, backups: &Backups) -> Result<Self> {
-        let (db, dir) = (text(&service.config.db)?, text(&backups.dir)?);
+    pub fn backup(label: &str, db: &Path, ops: &Path, backups: &Backups) -> Result<Self> {
+        let (db, dir) = (text(db)?, text(&backups.dir)?);
         let argv = [&text(ops)?, "backup", "--db", &db, "--to", &dir, "--keep", KEEP, "--quiet"];
         Ok(Self {
             word: "backup",
-            description: format!("Backup of {}", service.label()),
+            description: format!("Backup of {label}"),
             argv: argv.iter().map(|word| (*word).to_owned()).collect(),
             every: seconds(&backups.every).map_err(|why| {
                 Error::usage(format!("--backup-every {}: {why}", backups.every), "write 12h or 1d")

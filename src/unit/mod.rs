@@ -6,6 +6,7 @@ pub mod hardening;
 pub mod job;
 pub mod plist;
 pub mod systemd;
+pub mod words;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -8,7 +8,13 @@ use hephd::{
 };
 use tera::Context;
 
-use super::{Kind, Meaning, UnitFile, edition, hardening::Walls, job::Job, refuse_breaks};
+use super::{
+    Kind, Meaning, UnitFile, edition,
+    hardening::Walls,
+    job::Job,
+    refuse_breaks,
+    words::{quote, words},
+};
 use crate::{service::Service, template};
 
 /// The files of a service: its own, and two for each job.
@@ -116,17 +122,6 @@ fn in_comment(path: &Path) -> String {
     path.display().to_string().replace(char::is_control, "?")
 }
 
-/// A word in double quotes. With `ExecStart=:` nothing expands but `%`, and
-/// in `Environment=` nothing else does either, so one rule serves all.
-///
-/// # Errors
-/// `usage` for a word with a line break.
-pub(super) fn quote(word: &str) -> Result<String> {
-    refuse_breaks(word)?;
-    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
-    Ok(format!("\"{word}\""))
-}
-
 /// What a unit's text means.
 #[must_use]
 pub fn meaning(text: &str) -> Meaning {
@@ -147,25 +142,6 @@ fn is_comment(line: &str) -> bool {
     line.starts_with(['#', ';'])
 }
 
-/// The words of a setting, without their quotes.
-fn words(value: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted, mut letters) = (vec![], None, None, value.chars());
-    while let Some(letter) = letters.next() {
-        match (letter, quoted) {
-            (blank, None) if blank.is_whitespace() => words.extend(word.take()),
-            ('"' | '\'', None) => {
-                quoted = Some(letter);
-                word.get_or_insert_with(String::new);
-            }
-            (end, Some(begin)) if end == begin => quoted = None,
-            ('\\', _) => word.get_or_insert_with(String::new).extend(letters.next()),
-            _ => word.get_or_insert_with(String::new).push(letter),
-        }
-    }
-    words.extend(word);
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,12 +153,5 @@ mod tests {
         assert_eq!(meaning(one), meaning(two));
         assert_ne!(meaning(one), meaning(&two.replace(" c", " d")));
         assert_ne!(meaning(one), meaning(&two.replace("[Service]", "[Unit]")));
-    }
-
-    #[test]
-    fn quoting_is_undone_by_reading() {
-        for word in ["", "a b", "a\"b", "a\\b", "ü", "$HOME", "a'b"] {
-            assert_eq!(words(&quote(word).unwrap()), [word]);
-        }
     }
 }

@@ -11,7 +11,7 @@ use hephd::{
 };
 
 use super::Args;
-use crate::host::Host;
+use crate::{host::Host, service_manager::linger};
 
 /// Somebody whom root is to become.
 pub(super) struct Person {
@@ -48,7 +48,7 @@ impl Person {
     /// why it could not.
     pub(super) fn go_on(&self, host: &Host, check: bool) -> Error {
         let mut more: Vec<OsString> = Vec::new();
-        if !check && host.let_linger(&self.name, self.user) {
+        if !check && linger::wake(host, &self.name, self.user.uid) {
             more.push("--enabled-linger".into());
         }
         let error = host.become_person(&self.name, self.user, &self.home, &more);

@@ -34,7 +34,10 @@ use crate::{
     host::Host,
     plan::Plan,
     service::{Service, default_label},
-    service_manager::{Manager, linger, systemd},
+    service_manager::{
+        Manager, linger,
+        systemd::{self, Systemd},
+    },
     unit,
 };
 
@@ -54,7 +57,8 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     if let Some(person) = as_person::asked_for(args, host)? {
         return Err(person.go_on(host, how.check));
     }
-    let woken = linger::wake(host, may_wake(args) && !how.check);
+    let asleep = may_wake(args, host) && !how.check && Systemd::find(host, Scope::User).is_err();
+    let woken = asleep && linger::wake(host, &host.user_name(), host.uid);
     let args = &Args { enabled_linger: args.enabled_linger || woken, ..args.clone() };
     let known = recorded(args, host, &label)?;
     let service = Service::new(host, wanted(args, host, label, known.as_ref())?)?;
@@ -89,9 +93,11 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
 
 /// It is a person's systemd that is to run it, as far as that can be told
 /// before it is there.
-fn may_wake(args: &Args) -> bool {
-    args.scope != Some(Scope::System)
+fn may_wake(args: &Args, host: &Host) -> bool {
+    let for_a_person = args.scope.map_or(host.uid != 0, |scope| scope == Scope::User);
+    for_a_person
         && matches!(args.manager, None | Some(ManagerChoice::Auto | ManagerChoice::Systemd))
+        && linger::is_off(host)
 }
 
 fn check_label(label: &str) -> Result<()> {
