@@ -221,3 +221,42 @@ fn what_somebody_else_put_in_the_way_is_refused_or_told() {
     assert_eq!(code(&said[6]), "insecure_permissions", "{}", said[6]);
     assert_eq!((&said[7], &said[8]), (&0.into(), &0.into()), "nothing was touched");
 }
+
+/// As far as a Mac can be modelled: its hub is a daemon that needs no login.
+#[test]
+fn a_mac_without_a_screen_runs_its_hub_as_a_daemon_of_a_user() {
+    let twin = Twin::new();
+    let said = twin.documents(
+        "export PATH=/opt/launchd:$PATH LAUNCHD_MODEL=/var/lib/launchd LAUNCHD_MODEL_SPEED=20
+        useradd --create-home ann
+        mkdir -p /Library/Logs /Library/LaunchDaemons
+        heph-ops seed --owner-id me --to /Users/ann/heph/heph.db >/dev/null
+        mac() { hub --manager launchd --run-as ann --db /Users/ann/heph/heph.db \"$@\"; }
+        mac
+        chmod o+x /Users /Users/ann
+        mac
+        mac
+        stat --format '\"%U %a\"' /Library/LaunchDaemons/heph-hub.plist /Library/Logs/heph-hub.err.log
+        launchctl model-reboot
+        ops status --wait 20
+        ps -o user= -p $(launchctl print system/heph-hub | awk '/^\\tpid =/ { print $3 }') | jq --raw-input .
+        mac --log-format json
+        ops logs heph-hub
+        ops uninstall-service
+        ls /Library/LaunchDaemons | jq --raw-input .
+        launchctl model-stop",
+    );
+    assert_eq!(code(&said[0]), "insecure_permissions", "seed made /Users for root: {}", said[0]);
+    assert!(said[0]["error"]["hint"].as_str().unwrap().contains("chmod o+x /Users"), "{}", said[0]);
+    let said = &said[1..];
+    assert_eq!(
+        (status(&said[0]), status(&said[1])),
+        ("installed", "already_installed"),
+        "{said:?}"
+    );
+    assert_eq!((&said[2], &said[3]), (&"root 600".into(), &"ann 600".into()));
+    assert_eq!((status(&said[4]), &said[5]), ("ok", &"ann".into()), "{}", said[4]);
+    assert_eq!(status(&said[6]), "updated", "{}", said[6]);
+    assert!(!said[7]["data"].as_array().unwrap().is_empty(), "{}", said[7]);
+    assert_eq!((status(&said[8]), said.len()), ("uninstalled", 9), "{said:?}");
+}

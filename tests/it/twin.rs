@@ -35,6 +35,8 @@ impl Twin {
             let bind = format!("{}:/usr/local/bin/{name}", program(name).display());
             start.args(["--bind", &bind]);
         }
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/launchd:/opt/launchd");
+        start.args(["--bind", model]);
         fine(&start.arg(twin.dir.path()).output().unwrap());
         twin
     }

@@ -260,3 +260,22 @@ fn backups_by_themselves_are_a_job_beside_it() {
     assert!(!job.exists());
     assert_eq!(mac.launchctl(&["print", &target]).code, 113);
 }
+
+#[test]
+fn a_domain_that_is_gone_and_a_job_that_never_spawns_are_told() {
+    let mac = Mac::new();
+    for code in ["112", "125"] {
+        mac.knob(&["fail-bootstrap", code, "1"]);
+        let refused = mac.install(&[]).expect(1).json();
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("logged in at its screen"), "{code}: {refused}");
+        assert!(message.contains("removed again"), "{code}: {refused}");
+    }
+    mac.knob(&["cannot-spawn", "heph-spoke"]);
+    let silent = mac.install(&["--timeout", "2"]).expect(1).json();
+    assert_eq!(silent["error"]["code"], "not_ready", "{silent}");
+    assert!(silent["error"]["message"].as_str().unwrap().contains("it is waiting"), "{silent}");
+    assert!(!mac.plist().exists());
+    mac.knob(&["cannot-spawn"]);
+    mac.install(&[]).expect(0);
+}

@@ -7,6 +7,7 @@ use std::{
 
 use hephd::{
     error::{Code, Error, Result},
+    paths::quoted,
     record::{Record, Role, Scope},
     store::file,
 };
@@ -142,8 +143,16 @@ fn check_user(args: &Args, host: &Host, service: &Service) -> Result<(bool, Vec<
     }
     let of_jobs = service.jobs.iter().filter_map(|job| job.argv.first()).map(PathBuf::from);
     let mut programs = of_jobs.chain([service.record.bin.clone()]);
-    programs.try_for_each(|program| check_reach(&program, uid, name))?;
-    Ok((user.is_none(), if uid == 0 { vec![] } else { roots_files(db) }))
+    programs.try_for_each(|program| {
+        let shut = shut_to(&program, uid, &[]);
+        shut.map_or(Ok(()), |shut| Err(no_program(name, &program, shut)))
+    })?;
+    let to_give = if uid == 0 { vec![] } else { roots_files(db) };
+    let shut = shut_to(file::folder(db), uid, &to_give);
+    match shut.filter(|_| db.exists()) {
+        Some(shut) => Err(no_store(name, db, shut)),
+        None => Ok((user.is_none(), to_give)),
+    }
 }
 
 /// A store that root has seeded, and what lies beside it by its name. Its folder
@@ -164,22 +173,33 @@ fn roots_files(db: &Path) -> Vec<PathBuf> {
     if is_roots(db) { files } else { vec![] }
 }
 
-/// A program in somebody's home, say root's, is out of another user's reach.
-fn check_reach(program: &Path, uid: u32, name: &str) -> Result<()> {
+/// What of a path keeps a user out who will not own it: somebody's home, say.
+fn shut_to<'a>(path: &'a Path, uid: u32, to_own: &[PathBuf]) -> Option<&'a Path> {
     let is_shut = |path: &&Path| {
-        std::fs::metadata(path).is_ok_and(|meta| {
-            let (own, all) = (meta.uid() == uid && meta.mode() & 0o100 != 0, meta.mode() & 0o001);
-            uid != 0 && !own && all == 0
-        })
+        let is_open = |meta: &std::fs::Metadata| {
+            let own = meta.uid() == uid && meta.mode() & 0o100 != 0;
+            uid == 0 || own || meta.mode() & 0o001 != 0
+        };
+        !to_own.iter().any(|own| own == path)
+            && std::fs::metadata(path).is_ok_and(|meta| !is_open(&meta))
     };
-    match program.ancestors().find(is_shut) {
-        Some(shut) => Err(Error::new(
-            Code::InsecurePermissions,
-            format!("{name} cannot run {}: {} is shut to it", program.display(), shut.display()),
-            "install it for everybody: sudo install heph heph-ops hephd /usr/local/bin/",
-        )),
-        None => Ok(()),
-    }
+    path.ancestors().find(is_shut)
+}
+
+fn no_program(name: &str, program: &Path, shut: &Path) -> Error {
+    Error::new(
+        Code::InsecurePermissions,
+        format!("{name} cannot run {}: {} is shut to it", program.display(), shut.display()),
+        "install it for everybody: sudo install heph heph-ops hephd /usr/local/bin/",
+    )
+}
+
+fn no_store(name: &str, db: &Path, shut: &Path) -> Error {
+    Error::new(
+        Code::InsecurePermissions,
+        format!("{name} cannot reach {}: {} is shut to it", db.display(), shut.display()),
+        format!("let it pass: chmod o+x {}", quoted(shut)),
+    )
 }
 
 /// A device has all that it needs to know at its hub; a hub has not.
