@@ -50,3 +50,34 @@ impl Bars {
         }
     }
 }
+
+/// A line that says how far something is whose end is not known. It goes when
+/// this does.
+pub struct Count(Option<ProgressBar>);
+
+impl Count {
+    /// Such a line, where there is somebody to look at it.
+    #[must_use]
+    pub fn new(style: Style, what: &'static str) -> Self {
+        if !style.live() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner().with_prefix(what);
+        bar.set_style(
+            ProgressStyle::with_template("  {prefix:<10} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        Self(Some(bar))
+    }
+
+    /// Shows how far it is.
+    pub fn show(&self, how_far: &str) {
+        self.0.iter().for_each(|bar| bar.set_message(how_far.to_owned()));
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}

@@ -10,8 +10,8 @@ use hephd::{
 
 use crate::{
     commands::{
-        How, backup, drill, install_service, logs, render, restore, seed, snapshot, start, status,
-        stop, uninstall_service, verify,
+        How, backup, connect, drill, install_service, logs, render, restore, seed, snapshot, start,
+        status, stop, uninstall_service, verify,
     },
     detached,
     host::Host,
@@ -45,6 +45,7 @@ enum Command {
     Drill(drill::Args),
     InstallService(Box<install_service::Args>),
     UninstallService(uninstall_service::Args),
+    Connect(Box<connect::Args>),
     /// Start a service and wait until it is ready
     Start(start::Args),
     Stop(stop::Args),
@@ -80,6 +81,7 @@ impl Command {
             Self::Drill(_) => "drill",
             Self::InstallService(_) => "install-service",
             Self::UninstallService(_) => "uninstall-service",
+            Self::Connect(_) => "connect",
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
             Self::Restart(_) => "restart",
@@ -116,6 +118,7 @@ fn run(cli: &Cli) -> Result<Report> {
         Command::Drill(args) => drill::run(args, how, cli.style, &host),
         Command::InstallService(args) => install_service::run(args, how, &host),
         Command::UninstallService(args) => uninstall_service::run(args, how, &host),
+        Command::Connect(args) => connect::run(args, how, cli.style, &host),
         Command::Start(args) => start::start(args, how, &host),
         Command::Stop(args) => stop::run(args, how, &host),
         Command::Restart(args) => start::restart(args, how, &host),

@@ -181,12 +181,26 @@ impl Host {
     /// # Errors
     /// `source_not_found` where there is none.
     pub fn hephd(&self) -> Result<PathBuf> {
-        let here = self.this_program().map(|me| me.with_file_name("hephd")).ok();
-        let found = here.filter(|path| path.is_file()).or_else(|| which::which("hephd").ok());
-        found.ok_or_else(|| {
+        self.beside("hephd").ok_or_else(|| {
             let what = "there is no hephd on this machine";
             Error::new(Code::SourceNotFound, what, "name it: --bin PATH")
         })
+    }
+
+    /// The person's program that lies beside this one, or that is on the path.
+    ///
+    /// # Errors
+    /// `source_not_found` where there is none.
+    pub fn heph(&self) -> Result<PathBuf> {
+        self.beside("heph").ok_or_else(|| {
+            let what = "there is no heph on this machine";
+            Error::new(Code::SourceNotFound, what, "install heph beside heph-ops, or on the PATH")
+        })
+    }
+
+    fn beside(&self, name: &str) -> Option<PathBuf> {
+        let here = self.this_program().map(|me| me.with_file_name(name)).ok();
+        here.filter(|path| path.is_file()).or_else(|| which::which(name).ok())
     }
 
     /// Waits a moment between two looks at something that takes its time.

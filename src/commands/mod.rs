@@ -2,6 +2,7 @@
 //! it reports.
 
 pub mod backup;
+pub mod connect;
 pub mod drill;
 pub mod install_service;
 pub mod logs;

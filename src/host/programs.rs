@@ -85,6 +85,19 @@ impl Host {
         Ok(child)
     }
 
+    /// Starts a program that tells a person what to do: its standard error is
+    /// ours, what it answers is the caller's to read.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn ask_person_by(&self, argv: &[String]) -> Result<Child> {
+        let [program, args @ ..] = argv else { return Err(Error::internal("an empty command")) };
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(command.spawn().with_context(|| format!("cannot run {program}"))?)
+    }
+
     /// Starts a program beside this one; what it prints goes into a file. Its
     /// standard input ends when this process does, however that ends.
     ///

@@ -66,6 +66,9 @@ pub struct Login {
     /// The client to log in as there; else the daemon's, else the hub's
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
+    /// Show people what to do, and answer in JSON: for heph-ops connect
+    #[arg(long, hide = true)]
+    lines: bool,
 }
 
 /// Runs one of them.
@@ -92,7 +95,7 @@ fn log_in(args: &Login, everywhere: &Everywhere, session: &mut Session) -> Resul
     let logged_in = session.log_in(&wanted, |told| {
         // An event of a later version is nothing to show.
         let event: Option<Event> = serde_json::from_value(told.clone()).ok();
-        if everywhere.style.json {
+        if everywhere.style.json && !args.lines {
             say(&[told.to_string()])?;
         } else if let Some(event) = &event {
             say(&lines(event))?;

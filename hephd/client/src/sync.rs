@@ -1,7 +1,7 @@
 //! `heph sync` and `heph status`: how this device stands with its hub.
 
 use hephd::{
-    clock::{Clock, ago, span},
+    clock::{Clock, ago},
     error::Result,
     report::{Report, Warning},
     rpc::status::{Access, SyncStatus},
@@ -125,7 +125,7 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
     }
     let access = status.access.iter().flat_map(Access::warnings);
     warnings.extend(access.map(|(code, message)| Warning::new(code, message)));
-    if let Some(message) = clock_is_off(status) {
+    if let Some(message) = status.clock_is_off() {
         warnings.push(Warning::new("clock_off", message));
     }
     if status.pending_conflicts > 0 {
@@ -133,16 +133,6 @@ fn warnings(status: &SyncStatus) -> Vec<Warning> {
         warnings.push(Warning::new("conflicts", message));
     }
     warnings
-}
-
-/// Ops are ordered among those of the same moment by their clocks, so a wrong
-/// one loses nothing; it only shows odd times.
-fn clock_is_off(status: &SyncStatus) -> Option<String> {
-    const TOLERATED_SECS: f64 = 300.0;
-    let offset = status.clock_offset_secs.filter(|offset| offset.abs() > TOLERATED_SECS)?;
-    let way = if offset > 0.0 { "behind" } else { "ahead of" };
-    let by = span(offset.abs() as u64);
-    Some(format!("this device's clock is {by} {way} the hub's; nothing is lost, but set it right"))
 }
 
 fn conflicts(n: u64) -> String {

@@ -238,7 +238,10 @@ async fn try_out(wire: &Wire, entry: &Entry) -> Result<AtHub> {
 
 /// An issuer that a hub names. One elsewhere may not send us to a port of this
 /// machine.
-fn trusted(issuer: &str, hub: &Url) -> Result<String> {
+///
+/// # Errors
+/// `auth_failed`.
+pub fn trusted(issuer: &str, hub: &Url) -> Result<String> {
     let url = check_issuer(issuer).ok();
     let fits = url.is_some_and(|url| url.scheme() == "https" || is_loopback(hub));
     fits.then(|| issuer.to_owned()).ok_or_else(|| {

@@ -60,13 +60,7 @@ impl Place {
     }
 
     async fn begin(&self) -> Result<Grant> {
-        let Some(endpoint) = &self.document.device_authorization_endpoint else {
-            return Err(Error::new(
-                Code::AuthFailed,
-                format!("the OpenID provider {} has no login by code", self.provider.issuer()),
-                "turn its device flow on (RFC 8628), for this client too",
-            ));
-        };
+        let endpoint = self.document.login_by_code()?;
         let mut refused = None;
         for scope in SCOPES {
             let form = [("client_id", self.client_id.as_str()), ("scope", scope)];

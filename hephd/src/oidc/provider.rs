@@ -48,6 +48,22 @@ pub struct Document {
     pub revocation_endpoint: Option<Url>,
 }
 
+impl Document {
+    /// Where a login by code begins.
+    ///
+    /// # Errors
+    /// `auth_failed` where the provider has no such login.
+    pub fn login_by_code(&self) -> Result<&Url> {
+        self.device_authorization_endpoint.as_ref().ok_or_else(|| {
+            Error::new(
+                Code::AuthFailed,
+                format!("the OpenID provider {} has no login by code", one_line(&self.issuer)),
+                "turn its device flow on (RFC 8628), for this client too",
+            )
+        })
+    }
+}
+
 /// Why a provider gave no answer that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAnswer {

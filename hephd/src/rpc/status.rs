@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::op::Heads;
+use crate::{clock::span, op::Heads};
 
 /// Which process answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,21 @@ impl SyncStatus {
             (None, _) if self.mode == "server" => "hub",
             (None, _) => "local",
         }
+    }
+}
+
+impl SyncStatus {
+    /// Ops are ordered among those of the same moment by their clocks, so a
+    /// wrong one loses nothing; it only shows odd times.
+    #[must_use]
+    pub fn clock_is_off(&self) -> Option<String> {
+        const TOLERATED_SECS: f64 = 300.0;
+        let offset = self.clock_offset_secs.filter(|offset| offset.abs() > TOLERATED_SECS)?;
+        let way = if offset > 0.0 { "behind" } else { "ahead of" };
+        let by = span(offset.abs() as u64);
+        Some(format!(
+            "this device's clock is {by} {way} the hub's; nothing is lost, but set it right"
+        ))
     }
 }
 

@@ -69,8 +69,9 @@ pub struct Args {
     /// Root turned lingering on for this person, a moment ago
     #[arg(long, hide = true)]
     pub enabled_linger: bool,
+    /// How long to wait for it.
     #[command(flatten)]
-    pub(super) patience: Patience,
+    pub patience: Patience,
     /// hephd's own flags
     #[command(flatten, next_help_heading = "Flags of hephd")]
     pub flags: Flags,

@@ -9,7 +9,7 @@
 use hephd::{
     args::Flags,
     error::{Error, Result},
-    record::{ManagerKind, Scope},
+    record::{ManagerKind, Record, Scope},
     report::{Report, Warning},
 };
 use serde_json::{Value, json};
@@ -48,15 +48,12 @@ use crate::{
 /// `unit_foreign`, `no_service_manager` (4), nothing touched; `not_ready`,
 /// `crash_loop` after everything was put back (1).
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
-    let label = args.label.clone().unwrap_or_else(|| default_label(args.role).to_owned());
-    check_label(&label)?;
+    let label = label(args)?;
     if args.print {
         let record = wanted(args, host, label, None)?;
         return print(&Service::new(host, record)?);
     }
-    if let Some(person) = as_person::asked_for(args, host)? {
-        return Err(person.go_on(host, how.check));
-    }
+    go_on_as_person(args, how, host)?;
     let asleep = may_wake(args, host) && !how.check && Systemd::find(host, Scope::User).is_err();
     let woken = asleep && linger::wake(host, &host.user_name(), host.uid);
     let args = &Args { enabled_linger: args.enabled_linger || woken, ..args.clone() };
@@ -89,6 +86,34 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let access = ready.iter().flat_map(|ready| health::access_warnings(&service, &ready.answers));
     report.warnings.extend(access);
     Ok(describe(args, report, &service, ready.as_ref(), &observed))
+}
+
+/// Root becomes the person whose service it is to be, where it is told to: this
+/// process then starts anew as them.
+///
+/// # Errors
+/// `no_user_bus`, as in [`run`]; why it could not.
+pub fn go_on_as_person(args: &Args, how: How, host: &Host) -> Result<()> {
+    match as_person::asked_for(args, host)? {
+        Some(person) => Err(person.go_on(host, how.check)),
+        None => Ok(()),
+    }
+}
+
+/// The service as it would be, and what is recorded of it; nothing is changed.
+///
+/// # Errors
+/// As [`run`], of the flags and of the record.
+pub fn foresee(args: &Args, host: &Host) -> Result<(Service, Option<Record>)> {
+    let label = label(args)?;
+    let known = recorded(args, host, &label)?;
+    let service = Service::new(host, wanted(args, host, label, known.as_ref())?)?;
+    Ok((service, known))
+}
+
+fn label(args: &Args) -> Result<String> {
+    let label = args.label.clone().unwrap_or_else(|| default_label(args.role).to_owned());
+    check_label(&label).map(|()| label)
 }
 
 /// It is a person's systemd that is to run it, as far as that can be told
