@@ -28,7 +28,7 @@
 //!   what to tell; [`log`]: what a service said
 //! - [`health`]: what "ready" means, and waiting for it
 //! - [`ssh`]: a store on another machine; [`bars`], [`signals`]: long steps
-//! - [`commands`]: one verb, one file; [`cli`]: every command and flag
+//! - [`commands`]: one verb, one file or folder; [`cli`]: every command and flag
 
 pub mod bars;
 pub mod blueprint;

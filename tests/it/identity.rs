@@ -15,7 +15,7 @@ use super::first_line::started;
 use crate::sandbox::{Ended, Sandbox, free_port, program, wait_for};
 
 /// A script of the lab.
-fn lab(name: &str) -> Command {
+pub fn lab(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name))
 }
 
@@ -26,14 +26,14 @@ pub fn approve(uri: &str, code: &str, person: &str) {
 }
 
 /// Something that runs beside a test; it ends when it goes.
-struct Beside {
+pub struct Beside {
     child: Child,
     /// The first line that it printed.
-    said: String,
+    pub said: String,
 }
 
 impl Beside {
-    fn start(command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
         let (child, said) = started(command);
         Self { child, said }
     }
@@ -64,12 +64,18 @@ impl Provider {
     }
 
     /// Makes something happen to it.
-    fn make(&self, what: &str) {
+    pub fn make(&self, what: &str) {
+        self.make_json(what, "");
+    }
+
+    /// The same, with what it is to be like.
+    pub fn make_json(&self, what: &str, body: &str) {
         let address = self.lab.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let request = format!(
-            "POST /lab/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
-             Connection: close\r\n\r\n"
+            "POST /lab/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();

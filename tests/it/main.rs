@@ -11,6 +11,7 @@
 
 mod answers;
 mod catalogue;
+mod connect;
 mod copies;
 #[path = "../../hephd/tests/it/dice.rs"]
 #[allow(dead_code, reason = "hephd's tests use all of it")]
