@@ -168,7 +168,7 @@ fn nothing_is_touched_where_there_is_no_hub() {
 }
 
 /// Answers every request in the same way.
-fn server(answers: fn(&str) -> String) -> String {
+fn server(answers: Answers) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -206,10 +206,13 @@ fn a_hub(path: &str, protocol: u32, ready: &str) -> String {
     }
 }
 
+/// What a server answers at a path.
+type Answers = fn(&str) -> String;
+
 #[test]
 fn what_answers_and_cannot_be_used_is_told_apart() {
     let world = World::without();
-    let cases: [(fn(&str) -> String, i32, &str, &str); 6] = [
+    let cases: [(Answers, i32, &str, &str); 6] = [
         (|_| says("404 Not Found", "no"), 3, "hub_unreachable", "is no hub: /healthz said 404"),
         (|_| says("200 OK", "<html>"), 3, "hub_unreachable", "is no hub: /healthz is no answer"),
         (|_| says("200 OK", "{}"), 3, "hub_unreachable", "is no hub"),
@@ -295,6 +298,14 @@ fn a_login_that_is_denied_or_cut_off_leaves_the_service_and_is_gone_on_with() {
     let done = world.with_a_person(&[], |_, uri, code| approve(uri, code, "alice")).expect(0);
     assert_eq!(done.json()["status"], "connected");
     assert_eq!(world.pid(), pid, "the same service went on");
+
+    // Now it is hers, and somebody else is not let in.
+    provider.make("revoke-all");
+    world.device.command(program("heph")).args(["auth", "logout"]).output().unwrap();
+    let other = world.with_a_person(&[], |_, uri, code| approve(uri, code, "mallory"));
+    let other = other.expect(3).json();
+    assert!(other["error"]["message"].as_str().unwrap().contains("somebody else"), "{other}");
+    assert_eq!(other["error"]["hint"], format!("log in as its owner: {again}"));
 }
 
 #[test]
