@@ -72,7 +72,12 @@ pub(super) fn observe(
     let (manager, running) = Manager::look(host, service)?;
     let db = &service.config.db;
     // Once installed, a store that is missing is a disk that is not mounted.
-    let first = recorded.as_ref().is_none_or(|record| !record.installed);
+    let before = host.read(&service.paths().record_before(service.label()))?;
+    let first = match before.as_deref() {
+        // One that was cut off may have come to its record, and not to the store.
+        Some(before) => !was_installed(before, service)?,
+        None => recorded.as_ref().is_none_or(|record| !record.installed),
+    };
     let may_make_one = first && service.record.role == Role::Spoke;
     if file::folder(db).is_dir() {
         file::check_place(db)?;
@@ -92,7 +97,6 @@ pub(super) fn observe(
     manager.check_walls(host, service, recorded.as_ref())?;
     check_port(service, recorded.as_ref(), &running)?;
     let record_text = host.read(&service.record_path)?;
-    let before = host.read(&service.paths().record_before(service.label()))?;
     let linger_is_off = matches!(manager, Manager::Systemd(_))
         && service.record.scope == Scope::User
         && linger::is_off(host);
@@ -107,6 +111,12 @@ pub(super) fn observe(
         to_give,
         linger_is_off,
     })
+}
+
+/// There was a service, as a note says of the time before an install.
+fn was_installed(before: &str, service: &Service) -> Result<bool> {
+    let was = |before| Record::parse(before, &service.record_path).map(|record| record.installed);
+    if before.is_empty() { Ok(false) } else { was(before) }
 }
 
 /// The user is there, or will be made, and can reach what it needs. Gives whether
