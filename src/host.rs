@@ -256,8 +256,7 @@ impl Host {
 /// # Errors
 /// The operating system's, naming the file.
 pub(crate) fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let staged = path.with_file_name(format!(".{name}.new"));
+    let staged = staged(path);
     let _ = std::fs::remove_file(&staged);
     let written = OpenOptions::new()
         .write(true)
@@ -271,4 +270,12 @@ pub(crate) fn write_atomically(path: &Path, mode: u32, text: &str) -> Result<()>
         let _ = std::fs::remove_file(&staged);
         file(path, "write")(error)
     })
+}
+
+/// Where the text of a file lies until it is whole. It may hold what the file
+/// does, so it does not stay where a write was cut off.
+#[must_use]
+pub fn staged(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    path.with_file_name(format!(".{name}.new"))
 }

@@ -8,7 +8,7 @@ use hephd::{
 };
 use serde_json::json;
 
-use super::{How, report_plan};
+use super::{How, install_service, report_plan};
 use crate::{
     host::Host,
     plan::{Plan, Step},
@@ -44,6 +44,9 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     if service.record.enabled_linger && !others_linger(host, &service) {
         plan.extend([linger::turn_off(host)]);
     }
+    // There is nothing to go back to, also not for an install that was cut off. The
+    // record is last: as long as it says that this is installed, this is found.
+    plan.extend(install_service::forget_before(&service, &now));
     plan.extend(forget_record(args, host, &service)?);
     if !how.check {
         host.apply(&plan)?;

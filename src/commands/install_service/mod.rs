@@ -22,6 +22,7 @@ mod put_back;
 mod wanted;
 
 pub use self::args::{Args, ManagerChoice};
+pub(super) use self::planned::forget_before;
 use self::{
     observed::{Observed, observe, recorded},
     planned::{finish, plan, status},
@@ -79,7 +80,7 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         Ok(ready) => ready,
         Err(error) => return Err(put_back(args, host, &service, &observed, error)),
     };
-    host.apply(&finish(host, &service)?)?;
+    host.apply(&finish(host, &service, &observed)?)?;
     let data = ready.as_ref().map_or_else(|| json!({}), |ready| ready_data(&service, ready));
     let mut report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
     report.warnings = warnings(host, &service, observed.manager, &plan);

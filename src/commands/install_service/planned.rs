@@ -11,10 +11,10 @@ use hephd::{
 
 use super::{args::Args, observed::Observed};
 use crate::{
-    host::Host,
+    host::{Host, staged},
     plan::{Plan, Step},
     service::Service,
-    service_manager::{Manager, linger},
+    service_manager::{Manager, Running, linger},
 };
 
 pub(super) fn plan(
@@ -98,9 +98,8 @@ fn record(plan: &mut Plan, service: &Service, observed: &Observed) -> Result<()>
 }
 
 /// It is done: there is nothing to go back to any more.
-pub(super) fn finish(host: &Host, service: &Service) -> Result<Plan> {
+pub(super) fn finish(host: &Host, service: &Service, observed: &Observed) -> Result<Plan> {
     let mut plan = Plan::default();
-    let path = service.paths().record_before(service.label());
     let recorded = host.read(&service.record_path)?;
     // Only root may let some people's services run without a login.
     if let Some(text) = recorded.filter(|_| service.record.enabled_linger && linger::is_off(host)) {
@@ -109,8 +108,17 @@ pub(super) fn finish(host: &Host, service: &Service) -> Result<Plan> {
         let after = record.to_text(Some(&text))?;
         plan.write(service.record_path.clone(), 0o600, Some(text), after);
     }
-    plan.extend(host.read(&path)?.map(|_| Step::Unnote(path)));
+    plan.extend(forget_before(service, &observed.running));
     Ok(plan)
+}
+
+/// Forgets what to go back to, and what a write that was cut off has left.
+pub(in crate::commands) fn forget_before(service: &Service, now: &Running) -> Vec<Step> {
+    let note = service.paths().record_before(service.label());
+    let written = [&service.record_path, &note].into_iter().chain(now.files.keys());
+    let mut left: Vec<PathBuf> = written.map(|path| staged(path)).collect();
+    left.push(note);
+    left.into_iter().filter(|path| path.exists()).map(Step::Unnote).collect()
 }
 
 pub(super) fn status(observed: &Observed, plan: &Plan) -> &'static str {

@@ -5,7 +5,7 @@ use hephd::{
     record::Record,
 };
 
-use super::{Args, Observed};
+use super::{Args, Observed, planned::forget_before};
 use crate::{
     commands::uninstall_service,
     host::Host,
@@ -56,7 +56,7 @@ fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
         true => manager.restart(host, &previous, &now),
         false => manager.stop(host, &previous, &now),
     });
-    plan.extend(forget_before(host, service)?);
+    plan.extend(forget_before(service, &now));
     host.apply(&plan)?;
     if ran_before {
         args.patience.wait(host, manager, &previous)?;
@@ -89,11 +89,6 @@ fn remove_again(
         (Some(standing), true) => plan.extend([Step::Remove { path, before: standing }]),
         (None, true) => {}
     }
-    plan.extend(forget_before(host, service)?);
+    plan.extend(forget_before(service, now));
     Ok(plan)
-}
-
-fn forget_before(host: &Host, service: &Service) -> Result<Option<Step>> {
-    let path = service.paths().record_before(service.label());
-    Ok(host.read(&path)?.map(|_| Step::Unnote(path)))
 }
