@@ -1,6 +1,8 @@
 //! Services under the process manager: installed once, changed by name,
 //! never robbed of a flag, put back when they do not start.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use super::sandbox::{Sandbox, add_task, free_port, wait_for};
@@ -287,6 +289,73 @@ fn row_61_and_row_62_a_record_that_somebody_has_edited() {
         assert_eq!(ended["error"]["code"], "config_invalid", "{ended}");
         let said = ended["error"]["message"].as_str().unwrap();
         assert!(said.contains(&format!("heph-spoke.toml:{line}: ")), "{edited}: {said}");
+        let meant = edited.contains("lable").then_some("did you mean `label`?");
+        assert!(said.ends_with(meant.unwrap_or_default()), "{said}");
     }
     std::fs::write(&path, text).unwrap();
+}
+
+/// Wherever a name is mistyped; and nothing else is looked at before that.
+#[test]
+fn row_61_a_name_that_is_none_tells_which_was_meant() {
+    let sandbox = Sandbox::new();
+    sandbox.install(&["--role", "spoke", "--sync-interval-secs", "9", "--no-start"]).expect(0);
+    let path = sandbox.path(".config/heph/heph-spoke.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (name, typo) in
+        [("sync-interval-secs", "sync-intervall-secs"), ("manager", "manger"), ("flags", "flag")]
+    {
+        let edited = text.replacen(name, typo, 1);
+        std::fs::write(&path, &edited).unwrap();
+        for words in [&["status"][..], &["start"], &["uninstall-service", "heph-spoke"]] {
+            let ended = sandbox.ops(words).expect(2);
+            assert!(ended.err.contains(&format!("did you mean `{name}`?")), "{}", ended.err);
+        }
+        sandbox.install(&["--role", "spoke"]).expect(2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), edited, "nothing was touched");
+    }
+    std::fs::write(&path, text).unwrap();
+}
+
+#[test]
+fn row_63_a_record_that_others_may_read_and_that_holds_an_environment() {
+    let sandbox = Sandbox::new();
+    sandbox.install(&["--role", "spoke", "--no-start"]).expect(0);
+    let path = sandbox.path(".config/heph/heph-spoke.toml");
+    let give = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    give(0o644);
+    sandbox.install(&["--role", "spoke", "--env", "TOKEN=s3cret", "--no-start"]).expect(0);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    for mode in [0o644, 0o640, 0o604] {
+        give(mode);
+        for words in [&["status"][..], &["start"], &["uninstall-service", "heph-spoke"]] {
+            let ended = sandbox.ops(words).expect(4);
+            assert!(ended.err.contains("[insecure_permissions]"), "{}", ended.err);
+            assert!(ended.err.contains(&format!("chmod 600 {}", path.display())));
+            assert!(!ended.err.contains("s3cret"));
+        }
+        sandbox.install(&["--role", "spoke"]).expect(4);
+    }
+    give(0o600);
+    sandbox.install(&["--role", "spoke"]).expect(0);
+}
+
+#[test]
+fn what_a_person_wrote_into_a_record_outlives_a_change() {
+    let sandbox = Sandbox::new();
+    let install = ["--role", "spoke", "--sync-interval-secs", "9", "--env", "A=b"];
+    sandbox.install(&[&install[..], &["--no-start"]].concat()).expect(0);
+    let path = sandbox.path(".config/heph/heph-spoke.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, flags) = text.split_once("[flags]").unwrap();
+    let mine = format!("# mine\n[flags] # here\n\n# slow{flags}").replace("\"9\"", "\"9\" # s");
+    // The tables in another order, which is theirs to choose.
+    let (head, env) = before.split_once("[env]").unwrap();
+    let mine = format!("{head}{mine}\n# given\n[env]{env}");
+    std::fs::write(&path, &mine).unwrap();
+    sandbox.install(&["--role", "spoke", "--sync-interval-secs", "11"]).expect(0);
+    let now = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(now, mine.replace("\"9\"", "\"11\""));
+    sandbox.install(&["--role", "spoke", "--bin", "/bin/false"]).expect(1);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), now, "put back, word for word");
 }

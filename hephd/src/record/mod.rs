@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +15,7 @@ mod text;
 pub use self::text::nearest;
 use crate::{
     args::{Flags, Mode},
-    error::{Result, file},
+    error::{Code, Error, Result, file},
     paths,
 };
 
@@ -183,14 +184,31 @@ impl Record {
     /// Reads one; none where there is none.
     ///
     /// # Errors
-    /// `config_invalid` that names file and line.
+    /// `config_invalid` that names file and line; `insecure_permissions` for an
+    /// environment that others may read.
     pub fn load(folder: &Path, label: &str) -> Result<Option<Self>> {
         let path = Self::path(folder, label);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(file(&path, "read")(error)),
+        let record = match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(file(&path, "read")(error)),
+        };
+        record.check_access(&path)?;
+        Ok(Some(record))
+    }
+
+    /// What a service is given in its environment is what it is not to be given
+    /// on its command line, where everybody sees it.
+    fn check_access(&self, path: &Path) -> Result<()> {
+        let mode = std::fs::metadata(path).map_err(file(path, "read"))?.mode() & 0o777;
+        if self.env.is_empty() || mode & 0o044 == 0 {
+            return Ok(());
         }
+        Err(Error::new(
+            Code::InsecurePermissions,
+            format!("{} has mode {mode:04o}, and others may read its [env]", path.display()),
+            format!("chmod 600 {}", path.display()),
+        ))
     }
 
     /// Reads a record's text; errors name its path.
