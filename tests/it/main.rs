@@ -13,6 +13,7 @@ mod answers;
 mod catalogue;
 mod connect;
 mod copies;
+mod cut_off;
 #[path = "../../hephd/tests/it/dice.rs"]
 #[allow(dead_code, reason = "hephd's tests use all of it")]
 mod dice;
@@ -21,8 +22,10 @@ mod disasters;
 mod first_line;
 mod identity;
 mod interrupts;
+mod keeper;
 mod on_a_host;
 mod quoting;
+mod random_lives;
 mod rendered_blueprint;
 mod rendered_files;
 mod rendered_site;

@@ -30,7 +30,7 @@ fn pid(sandbox: &Sandbox) -> Pid {
 }
 
 /// All that lives in a sandbox.
-fn living(sandbox: &Sandbox) -> BTreeSet<i32> {
+pub fn living(sandbox: &Sandbox) -> BTreeSet<i32> {
     let home = format!("HOME={}", sandbox.home().display());
     let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let environ = std::fs::read(entry.path().join("environ")).ok()?;

@@ -8,7 +8,7 @@ use super::sandbox::{Sandbox, program};
 
 /// Runs shell lines as root under a systemd of its own, and gives the JSON
 /// documents that they print, one a line.
-fn under_systemd(sandbox: &Sandbox, script: &str) -> Vec<Value> {
+pub fn under_systemd(sandbox: &Sandbox, script: &str) -> Vec<Value> {
     let manager = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/user-manager");
     let programs = program("heph-ops").parent().unwrap().display().to_string();
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap());

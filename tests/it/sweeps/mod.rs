@@ -10,7 +10,7 @@
 #![allow(clippy::print_stderr, reason = "how many points were tried, and how to try them again")]
 
 #[path = "../../../hephd/tests/it/asked.rs"]
-mod asked;
+pub mod asked;
 mod backup;
 mod disk;
 mod errors;
@@ -25,7 +25,8 @@ mod strace;
 use std::path::Path;
 
 use self::place::Place;
-use super::{dice, sandbox::Sandbox};
+pub use super::dice;
+use super::sandbox::Sandbox;
 
 /// A command that makes a store.
 pub struct Subject {
