@@ -25,7 +25,7 @@ mod strace;
 use std::path::Path;
 
 use self::place::Place;
-pub use super::dice;
+pub(crate) use super::dice;
 use super::sandbox::Sandbox;
 
 /// A command that makes a store.
