@@ -265,8 +265,13 @@ fn start_time(pid: u32) -> Option<String> {
 #[cfg(not(target_os = "linux"))]
 #[allow(clippy::disallowed_methods, reason = "ps is how macOS tells it")]
 fn start_time(pid: u32) -> Option<String> {
-    let output =
-        Command::new("/bin/ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+    let output = Command::new("/bin/ps")
+        .args(["-o", "lstart=", "-p", &pid.to_string()])
+        // Its words would depend on who asks from where.
+        .env("TZ", "UTC")
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!text.is_empty()).then_some(text)
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use hephd::error::{Code, Error, Result};
 
 /// Programs that tell a service manager something.
-const MANAGERS: [&str; 3] = ["systemctl", "launchctl", "loginctl"];
+const MANAGERS: [&str; 6] =
+    ["systemctl", "launchctl", "loginctl", "systemd-run", "useradd", "userdel"];
 
 /// What only looks.
 const LOOKS: [&str; 12] = [
@@ -45,8 +46,10 @@ pub fn refuse_real(argv: &[String]) -> Result<()> {
 fn is_look(program: &str, words: &[String]) -> bool {
     let name = Path::new(program).file_name().unwrap_or_default();
     let verb = words.iter().find(|word| !word.starts_with('-'));
+    // What has no verb makes or removes something.
+    let has_verbs = MANAGERS[..3].iter().any(|manager| name == *manager);
     !MANAGERS.iter().any(|manager| name == *manager)
-        || verb.is_none_or(|verb| LOOKS.contains(&verb.as_str()))
+        || (has_verbs && verb.is_none_or(|verb| LOOKS.contains(&verb.as_str())))
 }
 
 /// Debian's, Apple's, and whatever links to one of them.
@@ -70,6 +73,7 @@ mod tests {
             "systemctl --user stop heph-hub.service",
             "systemctl daemon-reload",
             "loginctl enable-linger me",
+            "useradd --system heph",
         ] {
             assert!(refuse_real(&words(told)).is_err(), "{told}");
         }

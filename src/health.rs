@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hephd::{
     error::{Code, Error, Result},
+    record::Role,
     report::Warning,
     rpc::{
         client::Client,
@@ -199,7 +200,8 @@ pub fn wait_until_ready(
         if let Some(signal) = host.interrupted() {
             return Err(signal);
         }
-        if begun.elapsed() > timeout {
+        // How long it must stay so comes on top.
+        if ready.is_none() && begun.elapsed() > timeout {
             return Err(too_slow(host, manager, service, &now, timeout));
         }
         host.pause(Duration::from_millis(25));
@@ -263,7 +265,17 @@ fn died(host: &Host, manager: Manager, service: &Service, now: &Running) -> Erro
         format!("ended at once{how}")
     };
     let code = if looping { Code::CrashLoop } else { Code::NotReady };
-    with_log(host, manager, service, code, &what)
+    let mut error = with_log(host, manager, service, code, &what);
+    // Behind its walls hephd does not see who has its port; from here it is seen.
+    if let Some(Err(taken)) = (service.record.role == Role::Hub)
+        .then(|| hephd::port::listen(service.config.http_addr))
+        .filter(|_| now.pid.is_none())
+        && taken.code == Code::PortInUse
+    {
+        error.message.push_str(&format!("\n  {}", taken.message));
+        error.hint = taken.hint;
+    }
+    error
 }
 
 fn too_slow(

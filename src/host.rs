@@ -118,7 +118,10 @@ impl Host {
         let is_ours = |folder: &PathBuf| {
             std::fs::metadata(folder).is_ok_and(|meta| meta.is_dir() && meta.uid() == self.uid)
         };
-        self.runtime_dir.iter().chain([&usual]).find(|folder| is_ours(folder)).cloned()
+        let mut ours: Vec<&PathBuf> =
+            self.runtime_dir.iter().chain([&usual]).filter(|folder| is_ours(folder)).collect();
+        ours.sort_by_key(|folder| !folder.join("systemd/private").exists());
+        ours.first().map(|folder| (*folder).clone())
     }
 
     /// The person's name; the number where there is none.
@@ -131,6 +134,14 @@ impl Host {
     #[must_use]
     pub fn has_program(&self, name: &str) -> bool {
         which::which(name).is_ok()
+    }
+
+    /// When the machine was booted, seconds since 1970, where the system tells.
+    #[must_use]
+    pub fn booted_at(&self) -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/uptime").ok()?;
+        let up: f64 = text.split(' ').next()?.parse().ok()?;
+        Some((self.machine.clock.now_ms() / 1000).saturating_sub(up as u64))
     }
 
     /// The machine was booted by systemd.
@@ -238,9 +249,12 @@ impl Host {
         let path = folder.join(format!("{label}.ops"));
         let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let lock = lock.map_err(file(&path, "open"))?;
-        let taken = || flock(&lock, FlockOperation::NonBlockingLockExclusive).ok();
-        if self.poll(ALONE_DEADLINE, taken).is_some() {
-            return Ok(Some(lock));
+        let taken = || match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Some(Ok(())),
+            Err(_) => self.interrupted().map(Err),
+        };
+        if let Some(taken) = self.poll(ALONE_DEADLINE, taken) {
+            return taken.map(|()| Some(lock));
         }
         Err(Error::new(
             Code::NotReady,

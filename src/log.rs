@@ -14,9 +14,6 @@ use hephd::error::{Error, Result, file};
 
 use crate::host::Host;
 
-/// No more of a file's end is looked at for its last lines.
-const END: u64 = 16 << 10;
-
 /// How often files are looked at for more.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -32,6 +29,20 @@ pub enum Place {
         /// Those that are written to.
         now: Vec<PathBuf>,
     },
+}
+
+impl Place {
+    /// Without what systemd has to say of the service: its own last words are why
+    /// it ended.
+    #[must_use]
+    pub fn of_service_alone(self) -> Self {
+        match self {
+            Self::Journal(words) => {
+                Self::Journal([words, vec!["_TRANSPORT=stdout".to_owned()]].concat())
+            }
+            files => files,
+        }
+    }
 }
 
 /// Which lines.
@@ -107,27 +118,6 @@ fn journal_words(which: Which) -> Vec<String> {
         Which::Since(ms) => ["--since".to_owned(), format!("@{}", ms / 1000)],
     };
     words.into_iter().chain(["--output=cat".to_owned()]).collect()
-}
-
-/// The last lines of some files, those of the one that was written last at the
-/// end.
-#[must_use]
-pub fn tail(files: &[PathBuf], lines: usize) -> Vec<String> {
-    let mut files: Vec<&PathBuf> = files.iter().filter(|path| path.is_file()).collect();
-    files.sort_by_key(|path| path.metadata().and_then(|meta| meta.modified()).ok());
-    let texts = files.iter().filter_map(|path| end(path).ok());
-    let all: Vec<String> =
-        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    all[all.len().saturating_sub(lines)..].to_vec()
-}
-
-fn end(path: &Path) -> std::io::Result<String> {
-    let mut log = File::open(path)?;
-    let len = log.metadata()?.len();
-    log.seek(SeekFrom::Start(len.saturating_sub(END)))?;
-    let mut text = Vec::new();
-    log.read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The lines that come from now on, until a signal or until nobody takes them.

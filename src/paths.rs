@@ -64,9 +64,10 @@ impl<'a> Paths<'a> {
         })
     }
 
-    /// Where launchd writes what a service says: standard output, then errors.
+    /// The files that a service logs to, where its manager writes files: standard
+    /// output, then errors.
     #[must_use]
-    pub fn mac_logs(self, label: &str, chosen: Option<&Path>) -> [PathBuf; 2] {
+    pub fn log_files(self, label: &str, chosen: Option<&Path>) -> [PathBuf; 2] {
         let usual = self.choose("Library/Logs", "/Library/Logs");
         let folder = chosen.unwrap_or(&usual);
         [folder.join(format!("{label}.out.log")), folder.join(format!("{label}.err.log"))]

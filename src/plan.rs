@@ -71,6 +71,8 @@ pub enum Step {
         /// The user whose file it shall be, by name; else ours.
         user: Option<String>,
     },
+    /// Removes a folder, if nothing is in it.
+    RemoveEmptyFolder(PathBuf),
     /// Removes a store that was made a moment ago, if nothing was written to
     /// it yet.
     RemoveEmptyStore(PathBuf),
@@ -134,6 +136,9 @@ impl Step {
             }
             Self::Remove { path, .. } => format!("remove {}", path.display()),
             Self::CreateStore { db, .. } => format!("make an empty store at {}", db.display()),
+            Self::RemoveEmptyFolder(path) => {
+                format!("remove the folder {}, if it is empty", path.display())
+            }
             Self::RemoveEmptyStore(db) => format!("remove the empty store {}", db.display()),
             Self::Run(argv) | Self::Try(argv) => format!("run {}", argv.join(" ")),
             Self::Launchctl(act) => act.describe(),
@@ -195,6 +200,16 @@ impl Plan {
         (old, new)
     }
 
+    /// The line that stands before a file's text.
+    fn is_name(&self, line: &str) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Write { path, .. } | Step::Remove { path, .. } => {
+                line.strip_prefix("# ").is_some_and(|name| *name == *path.display().to_string())
+            }
+            _ => false,
+        })
+    }
+
     /// Lines for `--diff`: what goes, what comes.
     #[must_use]
     pub fn diff_lines(&self) -> Vec<String> {
@@ -206,7 +221,7 @@ impl Plan {
             match change.tag() {
                 similar::ChangeTag::Delete => lines.push(format!("-   {text}")),
                 similar::ChangeTag::Insert => lines.push(format!("+   {text}")),
-                similar::ChangeTag::Equal if text.starts_with("# /") => {
+                similar::ChangeTag::Equal if self.is_name(text) => {
                     lines.push(format!("  {}", text.trim_start_matches("# ")));
                 }
                 similar::ChangeTag::Equal => {}

@@ -68,10 +68,9 @@ impl Service {
         let record_path = paths.record(&record.label);
         let env = environment(paths, &record, &config);
         let home = host.home.clone();
-        let backup = record
-            .backups
-            .as_ref()
-            .map(|backups| Job::backup(&record.label, &config.db, &host.this_program()?, backups));
+        let backup = record.backups.as_ref().map(|backups| {
+            Job::backup(&record.label, &config.db, &ops_beside(host, &record)?, backups)
+        });
         let jobs = backup.transpose()?.into_iter().collect();
         Ok(Self { record, record_path, config, argv, env, jobs, home })
     }
@@ -139,6 +138,13 @@ impl Service {
         (self.record.scope == Scope::User).then(|| self.home.clone())
     }
 
+    /// Settings that somebody laid beside its unit.
+    #[must_use]
+    pub fn drop_ins(&self) -> Option<PathBuf> {
+        let folder = self.paths().units(self.record.manager)?;
+        Some(folder.join(format!("{}.service.d", self.label())))
+    }
+
     /// How much it is kept from.
     #[must_use]
     pub fn hardening(&self) -> Hardening {
@@ -151,7 +157,7 @@ impl Service {
     /// The files that it logs to, where its manager writes files.
     #[must_use]
     pub fn log_files(&self) -> [PathBuf; 2] {
-        self.paths().mac_logs(self.label(), self.record.log_dir.as_deref())
+        self.paths().log_files(self.label(), self.record.log_dir.as_deref())
     }
 
     /// Where a device's login lies, unless it is in the keyring.
@@ -165,6 +171,12 @@ impl Service {
     pub fn probe_address(&self) -> Option<SocketAddr> {
         (self.record.role == Role::Hub).then(|| reached_here(self.config.http_addr))
     }
+}
+
+/// The heph-ops beside hephd: whoever runs an install from elsewhere changes nothing.
+fn ops_beside(host: &Host, record: &Record) -> Result<PathBuf> {
+    let beside = record.bin.with_file_name("heph-ops");
+    if beside.is_file() { Ok(beside) } else { host.this_program() }
 }
 
 /// What it finds in its environment: its programs, cargo's toolchain where it

@@ -1,7 +1,10 @@
 //! `heph-ops start` and `restart`: bring a service up, and wait until it is
 //! ready. No flag is dropped: they all stand in the record.
 
-use hephd::{error::Result, report::Report};
+use hephd::{
+    error::{Error, Result},
+    report::{Report, Warning},
+};
 use serde_json::json;
 
 use super::{How, Patience, ready_data, report_plan, timing};
@@ -46,16 +49,25 @@ fn bring_up(
 ) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
     let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
-    let (manager, now) = Manager::look(host, &service)?;
+    let (manager, now) = Manager::look_at_ours(host, &service)?;
     let plan = Plan { steps: steps(manager, host, &service, &now) };
     let status = if plan.is_empty() { format!("already_{done}") } else { done.to_owned() };
     let label = service.label();
     if how.check {
         return Ok(report_plan(how, &plan, &status, json!({ "label": label })));
     }
-    host.apply(&plan)?;
+    host.apply(&plan).map_err(Error::after_attempt)?;
     let ready = args.patience.wait(host, manager, &service)?;
-    let report = report_plan(how, &plan, &status, ready_data(&service, &ready));
+    let mut report = report_plan(how, &plan, &status, ready_data(&service, &ready));
+    let now = manager.observe(host, &service)?;
+    if !manager.is_current(host, &service, &now)? {
+        let role = service.record.role.as_str();
+        let text = format!(
+            "{label} runs with other settings than its record has: heph-ops install-service \
+             --role {role} --label {label} applies them"
+        );
+        report.warnings.push(Warning::new("record_differs", text));
+    }
     let (done, timing) = (status.replace('_', " "), timing(&ready, args.patience));
     Ok(report.line(format!("✓ {label} {done}, {timing}")))
 }

@@ -1,6 +1,9 @@
 //! `heph-ops stop`: stops a service, which finishes what is in flight.
 
-use hephd::{error::Result, report::Report};
+use hephd::{
+    error::{Error, Result},
+    report::Report,
+};
 use serde_json::json;
 
 use super::{How, report_plan};
@@ -20,10 +23,10 @@ pub struct Args {
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let service = Service::find(host, args.label.as_deref())?;
     let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
-    let (manager, now) = Manager::look(host, &service)?;
+    let (manager, now) = Manager::look_at_ours(host, &service)?;
     let plan = Plan { steps: manager.stop(host, &service, &now) };
     if !how.check {
-        host.apply(&plan)?;
+        host.apply(&plan).map_err(Error::after_attempt)?;
     }
     let status = if plan.is_empty() { "already_stopped" } else { "stopped" };
     let report = report_plan(how, &plan, status, json!({ "label": service.label() }));

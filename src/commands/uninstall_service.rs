@@ -39,44 +39,60 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         found => found?,
     };
     let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
-    let (manager, now) = Manager::look(host, &service)?;
+    let (manager, now) = Manager::look_at_ours(host, &service)?;
     let mut plan = stop_and_forget(host, manager, &service, &now);
-    if service.record.enabled_linger && !others_linger(host, &service) {
-        plan.extend([linger::turn_off(host)]);
+    if service.record.enabled_linger {
+        plan.extend(linger_without(host, &service)?);
     }
     // There is nothing to go back to, also not for an install that was cut off. The
     // record is last: as long as it says that this is installed, this is found.
     plan.extend(install_service::forget_before(&service, &now));
     plan.extend(forget_record(args, host, &service)?);
     if !how.check {
-        host.apply(&plan)?;
+        host.apply(&plan).map_err(Error::after_attempt)?;
     }
     // What is not there cannot stay, and nobody is to think that it does.
     let mut stays: Vec<_> =
         [Some(service.config.db.clone()), service.token_file()].into_iter().flatten().collect();
     stays.extend(service.record.backups.iter().map(|backups| backups.dir.clone()));
+    stays.extend(service.drop_ins());
     stays.retain(|path| path.exists());
     if !args.purge_config {
         stays.push(service.record_path.clone());
     }
+    let user = service.record.run_as.as_ref().filter(|user| *user != "root");
     let data = json!({ "label": service.label(), "stays": stays });
     let mut report = report_plan(how, &plan, "uninstalled", data);
     if !how.check {
         report = report.line(format!("✓ {} uninstalled", service.label()));
+    }
+    if let Some(user) = user {
+        report = report.line(format!("  stays  the user {user}"));
     }
     Ok(stays
         .iter()
         .fold(report, |report, path| report.line(format!("  stays  {}", path.display()))))
 }
 
-/// Another service of this person wants to run without a login as well.
-fn others_linger(host: &Host, service: &Service) -> bool {
-    let others = Service::all(host).into_iter().flatten();
-    others.into_iter().any(|other| {
+/// Lingering goes with the last service that needs it; until then another one
+/// remembers that it was us who turned it on.
+fn linger_without(host: &Host, service: &Service) -> Result<Option<Step>> {
+    let mut others = Service::all(host).into_iter().flatten().filter(|other| {
         other.label() != service.label()
             && other.record.scope == Scope::User
             && other.record.manager == ManagerKind::Systemd
-    })
+    });
+    let Some(heir) = others.next() else { return Ok(Some(linger::turn_off(host))) };
+    let (path, mut record) = (heir.record_path, heir.record);
+    record.enabled_linger = true;
+    let before = host.read(&path)?;
+    let after = record.to_text(before.as_deref())?;
+    Ok((before.as_ref() != Some(&after)).then_some(Step::Write {
+        path,
+        mode: 0o600,
+        before,
+        after,
+    }))
 }
 
 /// The settings that an earlier uninstall left.

@@ -24,7 +24,10 @@ impl Host {
             guard::refuse_real(argv)?;
         }
         let mut command = Command::new(program);
-        command.args(args).stdin(Stdio::null());
+        // A signal from the terminal is ours to tell, not the program's.
+        command.args(args).stdin(Stdio::null()).process_group(0);
+        // Under sudo it may be somebody else's; the folder below says enough.
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS");
         if let Some(dir) = self.runtime_dir() {
             command.env("XDG_RUNTIME_DIR", dir);
         }

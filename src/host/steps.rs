@@ -23,7 +23,29 @@ impl Host {
     /// # Errors
     /// The first step's that fails; the steps before it are done.
     pub fn apply(&self, plan: &Plan) -> Result<()> {
-        plan.steps.iter().try_for_each(|step| self.step(step))
+        self.apply_noting(plan, &mut 0)
+    }
+
+    /// The same; `done` counts the steps that are done.
+    ///
+    /// # Errors
+    /// As [`Host::apply`].
+    pub fn apply_noting(&self, plan: &Plan, done: &mut usize) -> Result<()> {
+        plan.steps.iter().try_for_each(|step| {
+            self.step(step)?;
+            *done += 1;
+            Ok(())
+        })
+    }
+
+    /// Carries out all of a plan that can be: whoever puts things back goes on
+    /// where one of them fails.
+    ///
+    /// # Errors
+    /// The first step's that failed.
+    pub fn apply_all(&self, plan: &Plan) -> Result<()> {
+        let results: Vec<Result<()>> = plan.steps.iter().map(|step| self.step(step)).collect();
+        results.into_iter().collect()
     }
 
     fn step(&self, step: &Step) -> Result<()> {
@@ -42,6 +64,7 @@ impl Host {
                 Store::create(db, birth, &self.machine.entropy)?;
                 self.give(user.as_deref(), &[db.clone(), beside(db, ".lock")])
             }
+            Step::RemoveEmptyFolder(path) => std::fs::remove_dir(path).or(Ok(())),
             Step::RemoveEmptyStore(db) => self.remove_empty_store(db),
             Step::Give { paths, owner } => self.give(Some(owner), paths),
             Step::Run(argv) => self.run_well(argv),

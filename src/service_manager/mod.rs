@@ -16,7 +16,14 @@ use hephd::{
 };
 
 use self::{launchd::Launchd, systemd::Systemd};
-use crate::{host::Host, log::Place, plan::Step, service::Service, unit::Meaning};
+use crate::{
+    host::Host,
+    log::{self, Place, Which},
+    plan::Step,
+    service::Service,
+    template::RENDERED_BY,
+    unit::Meaning,
+};
 
 /// A manager that is here and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,8 @@ pub struct Running {
     pub domains: Vec<String>,
     /// Of its timers, those that run.
     pub timers: Vec<String>,
+    /// Jobs of it that run where they do not belong.
+    pub strays: Vec<String>,
     /// It runs, with this pid.
     pub pid: Option<u32>,
     /// What the manager calls its state: `active`, `failed`, …
@@ -123,6 +132,20 @@ impl Manager {
         }
     }
 
+    /// As [`Manager::look`], for a verb that is only for what is ours.
+    ///
+    /// # Errors
+    /// The same, and `unit_foreign`.
+    pub fn look_at_ours(host: &Host, service: &Service) -> Result<(Self, Running)> {
+        let (manager, now) = Self::look(host, service)?;
+        let is_main = |path: &PathBuf| path.file_stem().is_some_and(|name| name == service.label());
+        let main = now.files.iter().find(|(path, _)| is_main(path));
+        match main.filter(|(_, text)| !text.contains(RENDERED_BY)) {
+            Some((path, _)) => Err(units::foreign(path)),
+            None => Ok((manager, now)),
+        }
+    }
+
     /// How a service stands.
     ///
     /// # Errors
@@ -153,7 +176,7 @@ impl Manager {
     pub fn uninstall(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match self {
             Self::Systemd(systemd) => systemd.uninstall(service, now),
-            Self::Launchd(launchd) => launchd.uninstall(service, now),
+            Self::Launchd(launchd) => launchd.uninstall(now),
             Self::Process => process::uninstall(host, service.label(), now),
         }
     }
@@ -176,7 +199,7 @@ impl Manager {
             (Self::Systemd(_), None) if now.is_over() => vec![],
             (Self::Systemd(systemd), _) => systemd.stop(service.label()),
             (Self::Launchd(launchd), _) => launchd.stop(service.label(), now),
-            (Self::Process, _) => process::stop(host, service.label(), now),
+            (Self::Process, _) => process::stop(host, service, now),
         }
     }
 
@@ -198,8 +221,9 @@ impl Manager {
     /// # Errors
     /// As [`crate::unit`].
     pub fn is_current(self, host: &Host, service: &Service, now: &Running) -> Result<bool> {
-        // A unit may have changed since the process was started from it.
-        let runs = now.pid.and_then(|pid| host.command_line(pid));
+        // Whoever may not read what a process was started with goes by its words.
+        let unknown = now.pid.filter(|_| now.edition.is_none());
+        let runs = unknown.and_then(|pid| host.command_line(pid));
         let here = match self {
             Self::Launchd(launchd) => launchd.is_only_place(now),
             _ => true,
@@ -210,7 +234,6 @@ impl Manager {
             Self::Launchd(launchd) => units::edition_of(&launchd.files(service)?, self),
             Self::Process => Some(process::spawn(host, service).fingerprint()),
         };
-        // Whoever may not read a process's environment goes by its words.
         Ok(same && now.edition.as_ref().is_none_or(|edition| Some(edition) == wanted.as_ref()))
     }
 
@@ -264,9 +287,11 @@ impl Manager {
     #[must_use]
     pub fn log_tail(self, host: &Host, service: &Service, lines: usize) -> Vec<String> {
         match self {
-            Self::Systemd(systemd) => systemd.log_tail(host, service, lines),
-            Self::Launchd(_) => crate::log::tail(&service.log_files(), lines),
-            Self::Process => process::log_tail(host, service.label(), lines),
+            Self::Systemd(_) | Self::Launchd(_) => {
+                let place = self.log(host, service).of_service_alone();
+                log::read(host, &place, Which::Last(lines)).unwrap_or_default()
+            }
+            Self::Process => process::log_tail(host, service, lines),
         }
     }
 
@@ -277,7 +302,7 @@ impl Manager {
             Self::Systemd(systemd) if service.record.log_dir.is_none() => {
                 Place::Journal(systemd.journal(service.label()))
             }
-            Self::Process => process::log(host, service.label()),
+            Self::Process => process::log(host, service),
             _ => Place::Files { old: vec![], now: service.log_files().to_vec() },
         }
     }
@@ -288,7 +313,7 @@ impl Manager {
         match self {
             Self::Systemd(systemd) => systemd.log_place(service),
             Self::Launchd(_) => service.log_files()[1].display().to_string(),
-            Self::Process => process::log_path(host, service.label()).display().to_string(),
+            Self::Process => process::log_path(host, service).display().to_string(),
         }
     }
 }

@@ -25,13 +25,15 @@ pub const UNSUPERVISED: &str = "unsupervised";
 /// How long a supervisor takes to say that it lives.
 const BIRTH: Duration = Duration::from_secs(5);
 
-pub(super) fn log_path(host: &Host, label: &str) -> PathBuf {
-    host.state_folder().join(format!("{label}.log"))
+pub(super) fn log_path(host: &Host, service: &Service) -> PathBuf {
+    let usual = host.state_folder();
+    let folder = service.record.log_dir.as_ref().unwrap_or(&usual);
+    folder.join(format!("{}.log", service.label()))
 }
 
 /// The files of a service's log.
-pub(super) fn log(host: &Host, label: &str) -> Place {
-    let now = log_path(host, label);
+pub(super) fn log(host: &Host, service: &Service) -> Place {
+    let now = log_path(host, service);
     let old = log::files(&now).into_iter().filter(|path| *path != now).collect();
     Place::Files { old, now: vec![now] }
 }
@@ -94,7 +96,7 @@ pub fn spawn(host: &Host, service: &Service) -> Spawn {
     Spawn {
         argv: service.argv.clone(),
         env: service.env.clone(),
-        log: log_path(host, service.label()),
+        log: log_path(host, service),
         pid_file: pid_path(host, service.label()),
     }
 }
@@ -106,13 +108,14 @@ pub(super) fn start(host: &Host, service: &Service, now: &Running) -> Vec<Step> 
 }
 
 pub(super) fn restart(host: &Host, service: &Service, now: &Running) -> Vec<Step> {
-    let mut steps = stop(host, service.label(), now);
+    let mut steps = stop(host, service, now);
     steps.push(Step::Spawn(spawn(host, service)));
     steps
 }
 
-pub(super) fn stop(host: &Host, label: &str, now: &Running) -> Vec<Step> {
-    let (log, pid_file) = (log_path(host, label), pid_path(host, label));
+pub(super) fn stop(host: &Host, service: &Service, now: &Running) -> Vec<Step> {
+    let label = service.label();
+    let (log, pid_file) = (log_path(host, service), pid_path(host, label));
     let end = Step::Terminate { label: label.to_owned(), pid: now.pid, pid_file, log };
     if now.is_over() { vec![] } else { vec![end] }
 }
@@ -134,7 +137,7 @@ pub(super) fn uninstall(host: &Host, label: &str, now: &Running) -> Vec<Step> {
 }
 
 /// The last lines of the supervisor that is known.
-pub(super) fn log_tail(host: &Host, label: &str, lines: usize) -> Vec<String> {
-    let known = State::read(&pid_path(host, label)).ok().flatten();
-    log::tail(&log_path(host, label), known.map_or(0, |known| known.log_from), lines)
+pub(super) fn log_tail(host: &Host, service: &Service, lines: usize) -> Vec<String> {
+    let known = State::read(&pid_path(host, service.label())).ok().flatten();
+    log::tail(&log_path(host, service), known.map_or(0, |known| known.log_from), lines)
 }

@@ -41,6 +41,11 @@ pub(super) fn refuse_foreign(now: &Running) -> Result<()> {
     }
 }
 
+/// Those that stand and are ours: what somebody else wrote stays.
+pub(super) fn ours(now: &Running) -> impl Iterator<Item = (&std::path::PathBuf, &String)> {
+    now.files.iter().filter(|(_, text)| text.contains(RENDERED_BY))
+}
+
 pub(super) fn foreign(path: &Path) -> Error {
     Error::new(
         Code::UnitForeign,
@@ -57,7 +62,7 @@ pub(super) fn write(manager: Manager, wanted: &[UnitFile], now: &Running, mode: 
         let before = now.files.get(&file.path);
         let same = |text: &String| manager.meaning(text) == manager.meaning(&file.text);
         if !before.is_some_and(same) {
-            if let (None, Some(folder)) = (before, file.path.parent()) {
+            if let (None, Some(folder)) = (before, file.path.parent().filter(|f| !f.is_dir())) {
                 steps.push(Step::MakeFolder { path: folder.to_owned(), owner: None });
             }
             steps.push(Step::Write {

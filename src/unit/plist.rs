@@ -59,7 +59,7 @@ fn work(service: &Service, job: &Job) -> Result<String> {
 fn common(service: &Service, label: &str, argv: &[String]) -> Result<Context> {
     let mut values = Context::new();
     let [out, err] =
-        service.paths().mac_logs(label, service.record.log_dir.as_deref()).map(|path| text(&path));
+        service.paths().log_files(label, service.record.log_dir.as_deref()).map(|path| text(&path));
     let arguments = argv.iter().map(|word| Ok(format!("    <string>{}</string>", xml(word)?)));
     let environment = service.env.iter().map(|(key, value)| {
         Ok(format!("    <key>{}</key>\n    <string>{}</string>", xml(key)?, xml(value)?))

@@ -64,10 +64,27 @@ fn timer(service: &Service, job: &Job) -> Result<String> {
     values.insert("record", &in_comment(&service.record_path));
     values.insert("name", &job.name(service.label()));
     values.insert("description", &job.description);
+    values.insert("on_calendar", &on_calendar(job.every));
     values.insert("first_secs", &(job.every / 10).clamp(30, 900));
-    values.insert("every_secs", &job.every);
     values.insert("delay_secs", &(job.every / 20).min(600));
     template::fill("heph-job.timer", include_str!("../../templates/heph-job.timer"), &values)
+}
+
+/// A time of day, where the span fits into days: a clock that stands still while a
+/// laptop sleeps would let days go by. What was missed is made up for.
+fn on_calendar(every: u64) -> String {
+    let fits = |unit: u64, most: u64| {
+        let count = every / unit;
+        every.is_multiple_of(unit) && count > 0 && most.is_multiple_of(count)
+    };
+    let when = match every {
+        86_400 => "*-*-* 03:00:00".to_owned(),
+        604_800 => "Mon *-*-* 03:00:00".to_owned(),
+        _ if fits(3600, 24) => format!("*-*-* 00/{}:00:00", every / 3600),
+        _ if fits(60, 60) => format!("*-*-* *:00/{}:00", every / 60),
+        _ => return format!("OnUnitActiveSec={every}"),
+    };
+    format!("OnCalendar={when}\nPersistent=yes")
 }
 
 fn common(
@@ -84,7 +101,8 @@ fn common(
         .collect::<Result<Vec<_>>>()?;
     let user = record.run_as.as_ref().map_or(Ok(String::new()), |user| setting("User", user))?;
     let walls = Walls::of(service, argv, writes, version);
-    let mounts = walls.in_use().into_iter().map(|path| quote(&path.display().to_string()));
+    let mounts = walls.in_use().into_iter().chain(record.log_dir.as_deref());
+    let mounts = mounts.map(|path| quote(&path.display().to_string()));
     let mounts = mounts.collect::<Result<Vec<_>>>()?;
     let standing = walls.to_text()?;
     values.insert("record", &in_comment(&service.record_path));

@@ -189,7 +189,7 @@ impl Record {
     pub fn load(folder: &Path, label: &str) -> Result<Option<Self>> {
         let path = Self::path(folder, label);
         let record = match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path)?,
+            Ok(text) => Self::parse(&text, &path).and_then(|record| record.named(label, &path))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(file(&path, "read")(error)),
         };
@@ -209,6 +209,18 @@ impl Record {
             format!("{} has mode {mode:04o}, and others may read its [env]", path.display()),
             format!("chmod 600 {}", path.display()),
         ))
+    }
+
+    /// A record whose label is another's than its file's would act on that one.
+    fn named(self, label: &str, path: &Path) -> Result<Self> {
+        match self.label == label {
+            true => Ok(self),
+            false => Err(Error::new(
+                Code::ConfigInvalid,
+                format!("{}: its label is {}, not {label}", path.display(), self.label),
+                "a file has the name of its label; move it, or mend that line",
+            )),
+        }
     }
 
     /// Reads a record's text; errors name its path.

@@ -7,7 +7,10 @@ use hephd::{
     record::{Hardening, Role, Scope},
 };
 
-use crate::{commands::Patience, unit::job};
+use crate::{
+    commands::Patience,
+    unit::{EDITION, job},
+};
 
 /// Install a service, start it, wait until it is ready
 #[derive(Debug, Clone, clap::Args)]
@@ -126,6 +129,7 @@ fn parse_env(text: &str) -> Result<(String, String), String> {
             && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     match text.split_once('=') {
+        Some((EDITION, _)) => Err("that one is heph-ops' own".to_owned()),
         Some((key, value)) if is_name(key) => Ok((key.to_owned(), value.to_owned())),
         _ => Err("give it as NAME=VALUE, the name of letters, digits and _".to_owned()),
     }

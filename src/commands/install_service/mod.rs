@@ -39,7 +39,7 @@ use crate::{
         Manager, linger,
         systemd::{self, Systemd},
     },
-    unit,
+    unit::{self, job},
 };
 
 /// Installs.
@@ -58,6 +58,14 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let asleep = may_wake(args, host) && !how.check && Systemd::find(host, Scope::User).is_err();
     let woken = asleep && linger::wake(host, &host.user_name(), host.uid);
     let args = &Args { enabled_linger: args.enabled_linger || woken, ..args.clone() };
+    let installed = install(args, how, host, label);
+    if installed.is_err() && args.enabled_linger && !Service::all(host).iter().any(Result::is_ok) {
+        host.apply(&Plan { steps: vec![linger::turn_off(host)] })?;
+    }
+    installed
+}
+
+fn install(args: &Args, how: How, host: &Host, label: String) -> Result<Report> {
     let known = recorded(args, host, &label)?;
     let service = Service::new(host, wanted(args, host, label, known.as_ref())?)?;
     let _alone = host.alone_with(service.record.scope, service.label(), how.check)?;
@@ -76,11 +84,20 @@ pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
         report.warnings = warnings(host, &service, observed.manager, &plan);
         return Ok(report);
     }
-    let ready = match apply(args, host, &service, &observed, &plan) {
+    let mut done = 0;
+    let ready = match apply(args, host, &service, &observed, (&plan, &mut done)) {
         Ok(ready) => ready,
-        Err(error) => return Err(put_back(args, host, &service, &observed, error)),
+        // Nothing was changed, so there is nothing to put back.
+        Err(error) if plan.is_empty() => return Err(error),
+        Err(error) => {
+            let done = &plan.steps[..done];
+            return Err(put_back(args, host, &service, &observed, (done, error)));
+        }
     };
     host.apply(&finish(host, &service, &observed)?)?;
+    if args.wait_synced {
+        health::wait_until_synced(host, &service, args.patience.timeout())?;
+    }
     let data = ready.as_ref().map_or_else(|| json!({}), |ready| ready_data(&service, ready));
     let mut report = report_plan(how, &plan, status, with_kept(data, &kept(args, &observed)));
     report.warnings = warnings(host, &service, observed.manager, &plan);
@@ -128,12 +145,19 @@ fn may_wake(args: &Args, host: &Host) -> bool {
 
 fn check_label(label: &str) -> Result<()> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
-    if (1..=100).contains(&label.len()) && label.chars().all(fine) && !label.starts_with('.') {
+    // A unit's name has its kind behind it, and a job's its work.
+    let taken = |end: &str| {
+        let ends = label.rsplit_once('-').is_some_and(|(_, last)| last == end);
+        ends || label.ends_with(&format!(".{end}"))
+    };
+    let is_taken = job::WORDS.iter().chain(&["service", "timer", "plist"]).any(|end| taken(end));
+    let ends_well = !label.starts_with(['.', '-']) && !label.ends_with(['@', '.']);
+    if (1..=100).contains(&label.len()) && label.chars().all(fine) && ends_well && !is_taken {
         return Ok(());
     }
     Err(Error::usage(
         format!("--label {label:?} is not a service's name"),
-        "use letters, digits, - _ . @, for example heph-hub",
+        "use letters, digits, - _ . @, and no ending like -backup or .service: heph-hub",
     ))
 }
 
@@ -167,27 +191,21 @@ fn apply(
     host: &Host,
     service: &Service,
     observed: &Observed,
-    plan: &Plan,
+    (plan, done): (&Plan, &mut usize),
 ) -> Result<Option<Ready>> {
     let manager = observed.manager;
     if plan.is_empty() && !args.no_start {
         // Nobody was restarted, so there is nothing to settle.
         let answers = observed.running.pid.map(|pid| (pid, health::ask(service, pid)));
-        if let Some((pid, answers)) = answers.filter(|(_, answers)| answers.trouble.is_none())
-            && !args.wait_synced
-        {
+        if let Some((pid, answers)) = answers.filter(|(_, answers)| answers.trouble.is_none()) {
             return Ok(Some(Ready { pid, took: std::time::Duration::ZERO, answers }));
         }
     }
-    host.apply(plan)?;
+    host.apply_noting(plan, done)?;
     if args.no_start {
         return Ok(None);
     }
-    let ready = args.patience.wait(host, manager, service)?;
-    if args.wait_synced {
-        health::wait_until_synced(host, service, args.patience.timeout())?;
-    }
-    Ok(Some(ready))
+    args.patience.wait(host, manager, service).map(Some)
 }
 
 fn warnings(host: &Host, service: &Service, manager: Manager, plan: &Plan) -> Vec<Warning> {
@@ -225,7 +243,10 @@ fn describe(
     let state = match ready {
         Some(ready) if report.changed => timing(ready, args.patience),
         Some(ready) => format!("ready (pid {}); nothing to do", ready.pid),
-        None => "not started".to_owned(),
+        None => match observed.running.pid {
+            Some(pid) => format!("runs on with what it was started with (pid {pid})"),
+            None => "not started".to_owned(),
+        },
     };
     let mut report = report
         .line(format!("✓ {label} {done}, {state}"))

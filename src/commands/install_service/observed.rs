@@ -72,13 +72,16 @@ pub(super) fn observe(
     let (manager, running) = Manager::look(host, service)?;
     let db = &service.config.db;
     // Once installed, a store that is missing is a disk that is not mounted.
-    let before = host.read(&service.paths().record_before(service.label()))?;
+    let noted = host.read(&service.paths().record_before(service.label()))?;
+    // Whoever removed the record by hand has nothing to go back to.
+    let before = noted.filter(|_| recorded.as_ref().is_some_and(|record| record.installed));
     let first = match before.as_deref() {
         // One that was cut off may have come to its record, and not to the store.
         Some(before) => !was_installed(before, service)?,
         None => recorded.as_ref().is_none_or(|record| !record.installed),
     };
-    let may_make_one = first && service.record.role == Role::Spoke;
+    let may_make_one =
+        first && service.record.role == Role::Spoke && !service.record.flags.existing_store;
     if file::folder(db).is_dir() {
         file::check_place(db)?;
     }

@@ -20,9 +20,11 @@ pub(super) fn put_back(
     host: &Host,
     service: &Service,
     observed: &Observed,
-    error: Error,
+    (done, error): (&[Step], Error),
 ) -> Error {
-    let undone = undo(args, host, service, observed);
+    // The signal that may have brought us here has been heard.
+    let _ = host.interrupted();
+    let undone = undo(args, host, service, observed, done);
     let mut error = error.after_attempt();
     match undone {
         Ok(what) => error.message = format!("{}\n  {what}", error.message),
@@ -33,7 +35,13 @@ pub(super) fn put_back(
     error
 }
 
-fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Result<&'static str> {
+fn undo(
+    args: &Args,
+    host: &Host,
+    service: &Service,
+    observed: &Observed,
+    done: &[Step],
+) -> Result<&'static str> {
     // An install that was cut off left what stood before it.
     let before = observed.before.clone().or(observed.record_text.clone()).unwrap_or_default();
     let previous = match before.is_empty() {
@@ -42,7 +50,7 @@ fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
     };
     let now = observed.manager.observe(host, service)?;
     let Some(previous) = previous else {
-        host.apply(&remove_again(host, service, observed, &now, before)?)?;
+        host.apply_all(&remove_again(host, service, observed, &now, (done, before))?)?;
         return Ok("the service was removed again");
     };
     let previous = Service::new(host, previous)?;
@@ -50,14 +58,16 @@ fn undo(args: &Args, host: &Host, service: &Service, observed: &Observed) -> Res
     let mut plan = Plan::default();
     plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, before);
     plan.extend(manager.install(host, &previous, &now)?);
-    let ran_before = observed.running.pid.is_some() || observed.before.is_some();
+    // Between two crashes it is to come back as well.
+    let ran_before = !observed.running.is_over() || observed.before.is_some();
     plan.extend(match ran_before {
         true if manager.is_current(host, &previous, &now)? => manager.start(host, &previous, &now),
         true => manager.restart(host, &previous, &now),
         false => manager.stop(host, &previous, &now),
     });
     plan.extend(forget_before(service, &now));
-    host.apply(&plan)?;
+    plan.extend(give_back(done));
+    host.apply_all(&plan)?;
     if ran_before {
         args.patience.wait(host, manager, &previous)?;
         return Ok("the previous settings were put back, and it runs with them");
@@ -71,12 +81,10 @@ fn remove_again(
     service: &Service,
     observed: &Observed,
     now: &Running,
-    before: String,
+    (done, before): (&[Step], String),
 ) -> Result<Plan> {
     let mut plan = uninstall_service::stop_and_forget(host, observed.manager, service, now);
-    if !observed.store_exists {
-        plan.extend([Step::RemoveEmptyStore(service.config.db.clone())]);
-    }
+    plan.extend(give_back(done));
     if observed.linger_is_off {
         plan.extend([linger::turn_off(host)]);
     }
@@ -91,4 +99,17 @@ fn remove_again(
     }
     plan.extend(forget_before(service, now));
     Ok(plan)
+}
+
+/// What was made and is of no use to anybody, and what was given away.
+fn give_back(done: &[Step]) -> Vec<Step> {
+    let back = |step: &Step| match step {
+        Step::CreateStore { db, .. } => Some(Step::RemoveEmptyStore(db.clone())),
+        Step::MakeFolder { path, owner: Some(_) } => Some(Step::RemoveEmptyFolder(path.clone())),
+        Step::Give { paths, .. } => {
+            Some(Step::Give { paths: paths.clone(), owner: "root".to_owned() })
+        }
+        _ => None,
+    };
+    done.iter().rev().filter_map(back).collect()
 }

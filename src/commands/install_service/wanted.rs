@@ -8,7 +8,7 @@ use std::{
 use hephd::{
     args::Flags,
     error::{Code, Error, Result},
-    record::{Backups, ManagerKind, Record, Scope, nearest},
+    record::{Backups, Hardening, ManagerKind, Record, Scope, nearest},
 };
 
 use super::args::{Args, ManagerChoice};
@@ -22,7 +22,8 @@ use crate::{
 const USER: &str = "heph";
 
 /// Settings of a record that are no flags of hephd, and may be unset as well.
-const OURS: [&str; 4] = ["hardening", "log-dir", "backup-dir", "backup-every"];
+const OURS: [&str; 8] =
+    ["hardening", "log-dir", "backup-dir", "backup-every", "keyring", "bin", "run-as", "env"];
 
 /// The record that is wanted: what is named over what is recorded.
 pub(super) fn wanted(
@@ -45,11 +46,13 @@ pub(super) fn wanted(
     let mut flags = base.map_or(Ok(toml::Table::new()), |record| record.flags.to_table())?;
     flags.retain(|name, _| stays(name));
     let named = absolute_paths(&args.flags)?;
-    let run_as = run_as(args, host, scope, named.db.as_deref(), recorded)?;
+    let known = recorded.filter(|_| stays("run-as"));
+    let run_as = run_as(args, host, scope, named.db.as_deref(), known)?;
     flags.extend(named.to_table()?);
     let mut env = base.map(|record| record.env.clone()).unwrap_or_default();
+    env.retain(|key, _| stays("env") && stays(&format!("env.{key}")));
     env.extend(args.env.iter().cloned());
-    let in_keyring = args.keyring || base.is_some_and(|record| record.keyring);
+    let in_keyring = args.keyring || base.is_some_and(|record| record.keyring && stays("keyring"));
     if args.keyring {
         flags.remove("token-file");
     }
@@ -58,6 +61,7 @@ pub(super) fn wanted(
         base.and_then(|record| record.log_dir.clone()).filter(|_| stays("log-dir")),
     );
     let backups = base.and_then(|record| record.backups.clone()).filter(|_| stays("backup-dir"));
+    refuse_what_it_cannot(args, manager)?;
     let lingers = recorded.is_some_and(|record| record.enabled_linger);
     let turns_on = manager == ManagerKind::Systemd && scope == Scope::User && linger::is_off(host);
     Ok(Record {
@@ -66,7 +70,7 @@ pub(super) fn wanted(
         manager,
         scope,
         installed: true,
-        bin: bin(args, host, base)?,
+        bin: bin(args, host, base.filter(|_| stays("bin")))?,
         run_as,
         hardening: args.hardening.or(hardening),
         log_dir: args.log_dir.as_deref().map(absolute).transpose()?.or(log_dir),
@@ -82,7 +86,7 @@ fn unset(args: &Args) -> Result<Vec<&str>> {
     let known: Vec<String> = Flags::names().chain(OURS.map(str::to_owned)).collect();
     let names = args.unset.iter().map(|name| {
         let name = name.trim_start_matches("--");
-        if known.iter().any(|one| one == name) {
+        if known.iter().any(|one| one == name) || name.starts_with("env.") {
             return Ok(name);
         }
         let meant = nearest(name, known.iter().map(String::as_str));
@@ -94,6 +98,24 @@ fn unset(args: &Args) -> Result<Vec<&str>> {
         ))
     });
     names.collect()
+}
+
+/// Only what a manager does is recorded: a flag that does nothing is a promise.
+fn refuse_what_it_cannot(args: &Args, manager: ManagerKind) -> Result<()> {
+    let not_here = |flag: &str, hint: &str| {
+        let what = format!("{flag} is not for --manager {}", manager.as_str());
+        Err(Error::new(Code::NotSupported, what, hint))
+    };
+    let hardened = args.hardening.is_some_and(|level| level != Hardening::Off);
+    match manager {
+        ManagerKind::Process if args.backup_dir.is_some() => {
+            not_here("--backup-dir", "crontab -e can: 0 3 * * * heph-ops backup --to DIR --keep 30")
+        }
+        ManagerKind::Process | ManagerKind::Launchd if hardened => {
+            not_here("--hardening", "leave it out: only systemd has such walls")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn wanted_backups(

@@ -83,25 +83,40 @@ impl Act {
         match self {
             Self::Bootout { target } => self.bootout(host, target),
             Self::Bootstrap { target, .. } => self.bootstrap(host, target),
-            Self::Enable { .. } => ask(host, &self.argv())?.or_failed(self, &[]),
-            // 37: it runs already.
-            Self::Kickstart { .. } => ask(host, &self.argv())?.or_failed(self, &[37]),
+            Self::Enable { target } => match ask(host, &self.argv())? {
+                answer if matches!(answer.code, 112 | 125) => Err(no_domain(target)),
+                answer => answer.or_failed(self),
+            },
+            // Whether it runs is for whoever waits to see: it may do so already,
+            // or launchd may be about to start it.
+            Self::Kickstart { .. } => ask(host, &self.argv()).map(drop),
         }
     }
 
     fn bootout(&self, host: &Host, target: &str) -> Result<()> {
-        let answer = ask(host, &self.argv())?;
-        let gone = || is_loaded(host, target).ok().filter(|loaded| !loaded);
-        let seen = host.poll(GONE, gone);
-        match (seen, answer.code) {
-            (Some(_), _) => Ok(()),
-            (None, 0 | 36 | 37) => Err(Error::new(
-                Code::NotReady,
-                format!("{target} has not ended in {} s", GONE.as_secs()),
-                format!("look at it: launchctl print {target}"),
-            )),
-            (None, _) => answer.or_failed(self, &[]),
+        let mut answer = ask(host, &self.argv())?;
+        let gone = || match print(host, target) {
+            Ok(None) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+            // It said that it did not do it: it is asked again.
+            Ok(Some(_)) if !matches!(answer.code, 0 | 36 | 37) => match ask(host, &self.argv()) {
+                Ok(again) => {
+                    answer = again;
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            },
+            Ok(Some(_)) => None,
+        };
+        if let Some(seen) = host.poll(GONE, gone) {
+            return seen;
         }
+        answer.or_failed(self)?;
+        Err(Error::new(
+            Code::NotReady,
+            format!("{target} has not ended in {} s", GONE.as_secs()),
+            format!("look at it: launchctl print {target}"),
+        ))
     }
 
     fn bootstrap(&self, host: &Host, target: &str) -> Result<()> {
@@ -118,21 +133,40 @@ impl Act {
                 // It may be disabled too, without saying so.
                 5 => drop(ask(host, &launchctl(&["enable", target]))),
                 37 | 17 => {}
-                _ => return Some(answer.or_failed(self, &[])),
+                _ => return Some(answer.or_failed(self)),
             }
             last = Some(answer);
             None
         });
         match (done, last) {
             (Some(done), _) => done,
-            (None, Some(answer)) => answer.or_failed(self, &[]),
+            (None, Some(answer)) => answer.or_failed(self),
             (None, None) => Ok(()),
         }
     }
 }
 
-fn is_loaded(host: &Host, target: &str) -> Result<bool> {
-    Ok(ask(host, &launchctl(&["print", target]))?.is_fine())
+/// What launchd says of a domain or a service; none where it is not there.
+///
+/// # Errors
+/// Where it says something else, several times.
+pub fn print(host: &Host, target: &str) -> Result<Option<String>> {
+    let mut answer = ask(host, &launchctl(&["print", target]))?;
+    for _ in 0..2 {
+        if matches!(answer.code, 0 | 3 | 64 | 112 | 113 | 125) {
+            break;
+        }
+        answer = ask(host, &launchctl(&["print", target]))?;
+    }
+    match answer.code {
+        0 => Ok(Some(answer.out)),
+        // 5 is all that some systems say to somebody who is not root.
+        3 | 5 | 64 | 112 | 113 | 125 => Ok(None),
+        code => Err(Error::internal(format!(
+            "launchctl print {target} failed ({code}): {}",
+            answer.said()
+        ))),
+    }
 }
 
 fn no_domain(target: &str) -> Error {
@@ -153,18 +187,21 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// It did what it was told.
-    #[must_use]
-    pub const fn is_fine(&self) -> bool {
-        self.code == 0
+    fn said(&self) -> &str {
+        self.err.lines().chain(self.out.lines()).next().unwrap_or("it said nothing")
     }
 
-    fn or_failed(self, act: &Act, also_fine: &[i32]) -> Result<()> {
-        if self.is_fine() || also_fine.contains(&self.code) {
-            return Ok(());
+    fn or_failed(&self, act: &Act) -> Result<()> {
+        let what = format!("{} failed ({}): {}", act.argv().join(" "), self.code, self.said());
+        match self.code {
+            0 => Ok(()),
+            122 => Err(Error::new(
+                Code::InsecurePermissions,
+                what,
+                "its file must be its user's, root's for the machine, and nobody else's to write",
+            )),
+            _ => Err(Error::internal(what)),
         }
-        let said = self.err.lines().chain(self.out.lines()).next().unwrap_or("it said nothing");
-        Err(Error::internal(format!("{} failed ({}): {said}", act.argv().join(" "), self.code)))
     }
 }
 

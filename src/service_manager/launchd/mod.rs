@@ -70,8 +70,8 @@ impl Launchd {
             return Ok(Self(Domain::System));
         }
         let session = Domain::Gui(host.uid);
-        let asked = act::ask(host, &launchctl(&["print", &session.name()]))?;
-        Ok(Self(if asked.is_fine() { session } else { Domain::User(host.uid) }))
+        let there = act::print(host, &session.name())?;
+        Ok(Self(if there.is_some() { session } else { Domain::User(host.uid) }))
     }
 
     /// The domain's name.
@@ -93,13 +93,11 @@ impl Launchd {
             domains.push(Domain::User(uid));
         }
         let mut running = Running { state: "inactive".to_owned(), ..Running::default() };
-        for domain in domains {
-            let words = launchctl(&["print", &format!("{}/{label}", domain.name())]);
-            let asked = act::ask(host, &words)?;
-            if asked.is_fine() {
+        for domain in &domains {
+            if let Some(said) = act::print(host, &format!("{}/{label}", domain.name()))? {
                 let mut domains = std::mem::take(&mut running.domains);
                 if domains.is_empty() {
-                    running = said::service(&asked.out);
+                    running = said::service(&said);
                 }
                 domains.push(domain.name());
                 running.domains = domains;
@@ -114,8 +112,14 @@ impl Launchd {
         running.files = units::standing(host, paths.iter())?;
         for path in running.files.keys().filter(|path| **path != paths[0]) {
             let name = name_of(path);
-            let asked = act::ask(host, &launchctl(&["print", &self.target(&name)]))?;
-            running.timers.extend(asked.is_fine().then_some(name));
+            for domain in &domains {
+                let target = format!("{}/{name}", domain.name());
+                match act::print(host, &target)? {
+                    Some(_) if *domain == self.0 => running.timers.push(name.clone()),
+                    Some(_) => running.strays.push(target),
+                    None => {}
+                }
+            }
         }
         Ok(running)
     }
@@ -134,7 +138,8 @@ impl Launchd {
     pub(super) fn install(self, service: &Service, now: &Running) -> Result<Vec<Step>> {
         units::refuse_foreign(now)?;
         let wanted = self.files(service)?;
-        let mut steps = self.log_files(service);
+        let mut steps = log_files(service, &wanted);
+        steps.extend(self.unload_strays(now));
         for (path, before) in units::unwanted(&wanted, now) {
             steps.extend(self.unload_timer(&name_of(path), now));
             steps.push(Step::Remove { path: path.clone(), before: before.clone() });
@@ -163,12 +168,10 @@ impl Launchd {
         Ok(steps)
     }
 
-    /// launchd opens these as the service's user, who may make no file where
-    /// the machine's logs are.
-    fn log_files(self, service: &Service) -> Vec<Step> {
-        let user = service.record.run_as.as_ref();
-        let missing = service.log_files().into_iter().filter(|path| !path.exists());
-        missing.map(|path| Step::MakeFile { path, mode: 0o600, owner: user.cloned() }).collect()
+    /// Jobs in a domain that is not the one they belong to any more.
+    fn unload_strays(self, now: &Running) -> Vec<Step> {
+        let bootout = |target: &String| self.act(Act::Bootout { target: target.clone() });
+        now.strays.iter().map(bootout).collect()
     }
 
     fn unload_timer(self, name: &str, now: &Running) -> Option<Step> {
@@ -176,11 +179,10 @@ impl Launchd {
         loaded.then(|| self.act(Act::Bootout { target: self.target(name) }))
     }
 
-    pub(super) fn uninstall(self, _: &Service, now: &Running) -> Vec<Step> {
+    pub(super) fn uninstall(self, now: &Running) -> Vec<Step> {
         let timers = now.timers.iter().filter_map(|name| self.unload_timer(name, now));
-        let files = now
-            .files
-            .iter()
+        let timers = timers.chain(self.unload_strays(now));
+        let files = units::ours(now)
             .map(|(path, before)| Step::Remove { path: path.clone(), before: before.clone() });
         timers.chain(files).collect()
     }
@@ -222,6 +224,17 @@ impl Launchd {
         );
         vec![Warning::new("gone_after_reboot", text)]
     }
+}
+
+/// launchd opens these as the service's user, who may make no file where the
+/// machine's logs are.
+fn log_files(service: &Service, wanted: &[UnitFile]) -> Vec<Step> {
+    let (paths, folder) = (service.paths(), service.record.log_dir.as_deref());
+    let all = wanted.iter().flat_map(|file| paths.log_files(&file.name, folder));
+    let owner = &service.record.run_as;
+    all.filter(|path| !path.exists())
+        .map(|path| Step::MakeFile { path, mode: 0o600, owner: owner.clone() })
+        .collect()
 }
 
 fn folder(service: &Service) -> PathBuf {

@@ -20,7 +20,10 @@ use crate::{
 };
 
 const PROPERTIES: &str = "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,Job,\
-     UnitFileState,ExecMainStartTimestamp,FragmentPath,LoadState,NeedDaemonReload";
+     UnitFileState,ExecMainStartTimestampMonotonic,FragmentPath,LoadState,NeedDaemonReload";
+
+/// Older ones do not know `ExecStart=:`.
+const OLDEST: u32 = 244;
 
 /// What is rendered where nobody can be asked: all that there is.
 pub const NEWEST: u32 = 999;
@@ -74,11 +77,19 @@ impl Systemd {
         let text = String::from_utf8_lossy(&shown.stdout).into_owned();
         let value =
             |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        let version = version(value("Version="));
+        if version < OLDEST {
+            return Err(Error::new(
+                Code::NoServiceManager,
+                format!("systemd {version} is too old: units here need {OLDEST}"),
+                "take --manager process",
+            ));
+        }
         let folder = units(host, scope);
         let is_read = value("UnitPath=").split_whitespace().any(|path| folder.as_os_str() == path);
         Ok(Self {
             scope,
-            version: version(value("Version=")),
+            version,
             until_reboot: scope == Scope::User && !is_read && host.runtime_dir().is_some(),
         })
     }
@@ -148,9 +159,9 @@ impl Systemd {
             return vec![];
         }
         let mut steps: Vec<Step> =
-            now.files.keys().flat_map(|path| self.forget(&name_of(path), now)).collect();
+            units::ours(now).flat_map(|(path, _)| self.forget(&name_of(path), now)).collect();
         steps.extend(self.forget_failure(service.label(), now));
-        steps.extend(remove(now.files.iter()));
+        steps.extend(remove(units::ours(now)));
         steps.push(self.ctl(&["daemon-reload"]));
         steps
     }
@@ -187,16 +198,17 @@ impl Systemd {
         service: &Service,
         recorded: Option<&Record>,
     ) -> Result<()> {
-        let walls = Walls::of(service, &service.argv, &[], self.version);
-        walls.check()?;
+        Walls::of(service, &service.argv, &[], self.version).check()?;
+        for job in &service.jobs {
+            Walls::of(service, &job.argv, &job.writes, self.version).check()?;
+        }
         let was_so =
             recorded.is_some_and(|r| r.installed && r.hardening == service.record.hardening);
         if was_so || self.scope == Scope::System || service.hardening() != Hardening::Strict {
             return Ok(());
         }
-        let probe =
-            ["systemd-run", "--user", "--quiet", "--wait", "-p", "PrivateUsers=yes", "true"];
-        let probed = host.run(&probe.map(str::to_owned))?;
+        // What systemd would do for it, without a bus or a unit.
+        let probed = host.run(&["unshare", "--user", "true"].map(str::to_owned))?;
         if self.version >= unit::hardening::HIDES_FOR_PERSONS && probed.status.success() {
             return Ok(());
         }
@@ -211,6 +223,13 @@ impl Systemd {
         let mut warnings = Vec::new();
         if self.scope == Scope::User && linger::is_off(host) {
             warnings.push(Warning::new("linger_off", linger::advice(host)));
+        }
+        if self.until_reboot {
+            let text = format!(
+                "systemd does not read {}, so the unit is there until the next reboot only",
+                units(host, self.scope).display()
+            );
+            warnings.push(Warning::new("gone_after_reboot", text));
         }
         if service.record.run_as.as_deref() == Some("root") {
             let text = "it runs as root: give its store to a user of its own, and name that user: --run-as";
@@ -231,17 +250,6 @@ impl Systemd {
             Some(_) => service.log_files()[1].display().to_string(),
             None => self.journal(service.label()).join(" "),
         }
-    }
-
-    pub(super) fn log_tail(self, host: &Host, service: &Service, lines: usize) -> Vec<String> {
-        if service.record.log_dir.is_some() {
-            return crate::log::tail(&service.log_files(), lines);
-        }
-        let mut argv = self.journal(service.label());
-        let lines = lines.to_string();
-        argv.extend(["--no-pager", "--output=cat", "-n", &lines].map(str::to_owned));
-        let output = host.run(&argv).map(|output| output.stdout).unwrap_or_default();
-        String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }
 }
 
@@ -297,7 +305,7 @@ fn silent(host: &Host, scope: Scope) -> Error {
 pub fn observe(host: &Host, service: &Service) -> Result<Running> {
     let label = service.label();
     let names = unit_names(label);
-    let mut words = vec!["show", "--property", PROPERTIES, "--timestamp=unix"];
+    let mut words = vec!["show", "--property", PROPERTIES];
     words.extend(names.iter().map(String::as_str));
     let output = host.run(&systemctl(service.record.scope, &words))?;
     if !output.status.success() {
@@ -306,7 +314,8 @@ pub fn observe(host: &Host, service: &Service) -> Result<Running> {
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let shown: Vec<Shown<'_>> = text.split("\n\n").map(Shown::parse).collect();
-    let mut running = shown.first().map(parse).unwrap_or_default();
+    let booted = host.booted_at();
+    let mut running = shown.first().map(|shown| parse(shown, booted)).unwrap_or_default();
     let ours = [
         Some(units(host, service.record.scope)),
         host.runtime_dir().map(|dir| dir.join("systemd/user")),

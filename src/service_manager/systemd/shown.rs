@@ -18,7 +18,7 @@ impl<'a> Shown<'a> {
 }
 
 /// How it stands.
-pub(super) fn parse(shown: &Shown<'_>) -> Running {
+pub(super) fn parse(shown: &Shown<'_>, booted: Option<u64>) -> Running {
     let value = |key: &str| shown.value(key);
     let number = |key: &str| value(key).parse::<u32>().unwrap_or_default();
     let state = match (value("ActiveState"), value("SubState")) {
@@ -41,7 +41,10 @@ pub(super) fn parse(shown: &Shown<'_>) -> Running {
         restarts: number("NRestarts"),
         result,
         enabled: value("UnitFileState").starts_with("enabled"),
-        since: pid.and(value("ExecMainStartTimestamp").trim_start_matches('@').parse().ok()),
+        since: pid.and(booted).and_then(|booted| {
+            let after: u64 = value("ExecMainStartTimestampMonotonic").parse().ok()?;
+            Some(booted + after / 1_000_000)
+        }),
         ..Running::default()
     }
 }
@@ -54,7 +57,7 @@ mod tests {
     fn a_unit_between_two_crashes_is_failing() {
         let shown = "MainPID=0\nNRestarts=3\nActiveState=activating\nSubState=auto-restart\n\
                      Result=exit-code\nExecMainStatus=1\nUnitFileState=enabled\n";
-        let running = parse(&Shown::parse(shown));
+        let running = parse(&Shown::parse(shown), None);
         assert_eq!((running.state.as_str(), running.pid, running.restarts), ("failing", None, 3));
         assert_eq!(running.result.as_deref(), Some("exit code 1"));
         assert!(running.enabled && !running.is_over());
