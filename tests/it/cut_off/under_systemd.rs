@@ -33,6 +33,7 @@ fn a_change_with_systemd_that_is_cut_off_is_finished_by_the_next() {
     let (seed, count) = (seed("change, systemd"), full(4, 100_000));
     let script = format!(
         "{FUNCTIONS}
+        cd ~
         install --sync-interval-secs 10 >/dev/null
         points '{calls}' --sync-interval-secs 11 | shuf --random-source=<(yes {seed}) >points
         old=11 new=10
@@ -62,6 +63,7 @@ fn a_change_with_systemd_that_fails_and_is_cut_off_can_still_go_back() {
     let (seed, count) = (seed("fails, systemd"), full(2, 100_000));
     let script = format!(
         "{FUNCTIONS}
+        cd ~
         printf '#!/bin/sh\nexit 4\n' >broken; chmod +x broken
         bad=\"--sync-interval-secs 11 --bin $PWD/broken\"
         install --sync-interval-secs 10 >/dev/null
