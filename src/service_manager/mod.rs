@@ -186,6 +186,10 @@ impl Manager {
     pub fn start(self, host: &Host, service: &Service, now: &Running) -> Vec<Step> {
         match self {
             Self::Process => process::start(host, service, now),
+            // Two of one service: the second finds the store in use.
+            Self::Launchd(launchd) if !launchd.is_only_place(now) => {
+                self.restart(host, service, now)
+            }
             _ if now.pid.is_some() => vec![],
             Self::Systemd(systemd) => systemd.start(service.label(), now),
             Self::Launchd(launchd) => launchd.start(service, now),
@@ -211,7 +215,7 @@ impl Manager {
             return process::restart(host, service, now);
         }
         let mut steps = self.stop(host, service, now);
-        let stopped = Running { pid: None, loaded: false, ..now.clone() };
+        let stopped = Running { pid: None, loaded: false, domains: vec![], ..now.clone() };
         steps.extend(self.start(host, service, &stopped));
         steps
     }
