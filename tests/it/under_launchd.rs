@@ -207,6 +207,25 @@ fn a_mac_that_nobody_sits_at_runs_it_until_the_next_reboot_and_says_so() {
         (&"updated".into(), &serde_json::json!([])),
         "{moved}"
     );
+    is_only_at_the_screen(&mac);
+}
+
+/// Whoever logs in there has it loaded a second time, and that one finds the store
+/// in use.
+#[test]
+fn a_start_after_the_first_login_at_the_screen_brings_it_there() {
+    let mac = Mac::headless();
+    mac.install(&[]).expect(0);
+    mac.launchctl(&["model-login"]).expect(0);
+    let started = mac.ops(&["start", "--settle-ms", "50", "--json"]).expect(0).json();
+    assert_eq!(started["status"], "started", "{started}");
+    is_only_at_the_screen(&mac);
+    let again = mac.ops(&["start", "--settle-ms", "50", "--json"]).expect(0).json();
+    assert_eq!(again["status"], "already_started", "{again}");
+}
+
+#[track_caller]
+fn is_only_at_the_screen(mac: &Mac) {
     let uid = rustix_uid();
     assert_eq!(mac.launchctl(&["print", &format!("user/{uid}/heph-spoke")]).code, 113);
     mac.launchctl(&["print", &format!("gui/{uid}/heph-spoke")]).expect(0);

@@ -20,6 +20,7 @@ use super::{
     sandbox::{kill, wait_for},
     supervised::living,
     sweeps::{asked::full, dice::Dice},
+    under_launchd::Mac,
 };
 
 /// Something that happens to a service.
@@ -55,9 +56,10 @@ const DEEDS: [Deed; 14] = [
     Deed::Logout,
 ];
 
-/// Deeds in one life: with our own supervisors, and with launchd, which takes its
-/// time.
-const LONG: [usize; 2] = [5, 3];
+/// Deeds in one life. launchd takes its time.
+fn long(launchd: bool) -> u64 {
+    if launchd { full(3, 8) } else { full(5, 8) }
+}
 
 struct Life {
     keeper: Keeper,
@@ -69,8 +71,15 @@ struct Life {
 
 impl Life {
     fn new(launchd: bool, seed: u64) -> Self {
-        let keeper = if launchd { Keeper::launchd() } else { Keeper::process() };
-        Self { keeper, model: Model::new(launchd), dice: Dice::new(seed), past: vec![] }
+        let dice = Dice::new(seed);
+        // On some Macs nobody sits at the screen, at first.
+        let login = !launchd || dice.percent(60);
+        let keeper = match (launchd, login) {
+            (false, _) => Keeper::process(),
+            (true, true) => Keeper::launchd(),
+            (true, false) => Keeper::Launchd(Mac::headless()),
+        };
+        Self { keeper, model: Model::new(launchd, login), dice, past: vec![] }
     }
 
     fn next(&self) -> Deed {
@@ -87,7 +96,7 @@ impl Life {
     }
 
     fn live(&mut self) -> Wrong {
-        for _ in 0..LONG[usize::from(self.model.launchd)] {
+        for _ in 0..long(self.model.launchd) {
             let deed = self.next();
             self.past.push(deed);
             match self.words(deed) {

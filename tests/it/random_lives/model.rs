@@ -35,8 +35,8 @@ pub struct Model {
 }
 
 impl Model {
-    pub const fn new(launchd: bool) -> Self {
-        Self { launchd, login: true, installed: None, is: Is::Down }
+    pub const fn new(launchd: bool, login: bool) -> Self {
+        Self { launchd, login, installed: None, is: Is::Down }
     }
 
     /// Where something that is started now comes to.
