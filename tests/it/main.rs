@@ -20,6 +20,7 @@ mod dice;
 mod disasters;
 #[path = "../../hephd/tests/it/first_line.rs"]
 mod first_line;
+mod given;
 mod identity;
 mod interrupts;
 mod keeper;

@@ -205,6 +205,7 @@ fn what_somebody_else_put_in_the_way_is_refused_or_told() {
         hub --run-as nobody-there
         hub --run-as ann --db /srv/none/heph.db
         chown root: /var/lib/heph/heph.db
+        hub --create-user --backup-dir /var/tmp/backups
         setpriv --reuid ann --regid ann --clear-groups env -i HOME=/home/ann PATH=$PATH \\
           heph-ops install-service --role spoke --scope system --json || true
         getent passwd heph | wc -l
@@ -218,8 +219,9 @@ fn what_somebody_else_put_in_the_way_is_refused_or_told() {
     assert!(said[3]["error"]["hint"].as_str().unwrap().contains("chown"), "{}", said[3]);
     assert_eq!(code(&said[4]), "usage", "{}", said[4]);
     assert_eq!(code(&said[5]), "store_missing", "{}", said[5]);
-    assert_eq!(code(&said[6]), "insecure_permissions", "{}", said[6]);
-    assert_eq!((&said[7], &said[8]), (&0.into(), &0.into()), "nothing was touched");
+    assert_eq!(code(&said[6]), "usage", "the unit has a /var/tmp of its own: {}", said[6]);
+    assert_eq!(code(&said[7]), "insecure_permissions", "{}", said[7]);
+    assert_eq!((&said[8], &said[9]), (&0.into(), &0.into()), "nothing was touched");
 }
 
 /// As far as a Mac can be modelled: its hub is a daemon that needs no login.
@@ -259,4 +261,28 @@ fn a_mac_without_a_screen_runs_its_hub_as_a_daemon_of_a_user() {
     assert_eq!(status(&said[6]), "updated", "{}", said[6]);
     assert!(!said[7]["data"].as_array().unwrap().is_empty(), "{}", said[7]);
     assert_eq!((status(&said[8]), said.len()), ("uninstalled", 9), "{said:?}");
+}
+
+/// A signal from a terminal goes to all that run there; systemctl is not to hear it.
+#[test]
+fn ctrl_c_in_the_middle_of_a_restart_leaves_the_service_running() {
+    let twin = Twin::new();
+    let said = twin.documents(&format!(
+        "{HUB}
+        drop_in RestartSec=100ms ExecStop=+/bin/sleep\\ 1
+        systemctl restart heph-hub
+        setsid --wait bash -c 'trap : INT; heph-ops install-service --role hub --log-format json --json & \
+          sleep 0.3; kill -INT 0; wait $!; wait' || true
+        systemctl is-active heph-hub | jq --raw-input .
+        ops status --wait 10
+        printf '[Timer]\\nOnBootSec=9d\\n' >/etc/systemd/system/heph-hub-update.timer
+        systemctl daemon-reload
+        ops uninstall-service heph-hub
+        ls /etc/systemd/system/heph-hub* | jq --raw-input ."
+    ));
+    assert_eq!(code(&said[1]), "interrupted", "{}", said[1]);
+    assert_eq!((&said[2], status(&said[3])), (&"active".into(), "ok"), "{}", said[3]);
+    assert_eq!(status(&said[4]), "uninstalled", "{}", said[4]);
+    let stays = said[5..].iter().any(|line| line == "/etc/systemd/system/heph-hub-update.timer");
+    assert!(stays, "somebody else's stays: {said:?}");
 }

@@ -320,11 +320,11 @@ pub fn observe(host: &Host, service: &Service) -> Result<Running> {
         Some(units(host, service.record.scope)),
         host.runtime_dir().map(|dir| dir.join("systemd/user")),
     ];
+    if shown.first().is_some_and(|one| one.value("LoadState") == "masked") {
+        return Err(masked(host, service));
+    }
     let mut paths = Vec::new();
     for path in shown.iter().map(|one| one.value("FragmentPath")).filter(|path| !path.is_empty()) {
-        if shown.iter().any(|one| one.value("LoadState") == "masked") {
-            return Err(masked(host, service));
-        }
         let folder = Path::new(path).parent();
         if !ours.iter().flatten().any(|ours| Some(ours.as_path()) == folder) {
             return Err(units::foreign(Path::new(path)));
