@@ -9,7 +9,7 @@ use super::sandbox::Sandbox;
 
 fn printed(words: &[&str]) -> String {
     let sandbox = Sandbox::new();
-    let mut all = vec!["install-service", "--print", "--bin", "/usr/bin/hephd"];
+    let mut all = vec!["install-service", "--print", "--scope", "user", "--bin", "/usr/bin/hephd"];
     all.extend(words);
     let home = sandbox.home().display().to_string();
     sandbox.ops(&all).expect(0).out.replace(&home, "/home/me")

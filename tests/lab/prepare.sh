@@ -15,7 +15,7 @@ declare -A packages=(
   [every]='build-essential ca-certificates git jq pkg-config procps util-linux'
   [lint]='python3 python3-venv shellcheck'
   # The libraries are those of the compiler that macos-check unpacks.
-  [macos]='libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
+  [macos]='file libedit2 libffi8 libxml2 libz3-4 libzstd1 python3 python3-venv zlib1g'
   [test]='caddy chromium curl dbus dbus-user-session faketime gnome-keyring hyperfine iproute2 libpam-systemd libsecret-tools libxml2-utils nftables openssh-server openssl passwd polkitd python3 python3-venv sqlite3 sshfs strace systemd zstd'
   [simulation]='python3 python3-venv'
   [fuzz]='python3 python3-venv'

@@ -6,9 +6,12 @@
 //! restarted for it. A service that does not get ready is put back: the
 //! previous one runs again, or, at a first install, nothing stays but its log.
 
+use std::path::Path;
+
 use hephd::{
     args::Flags,
     error::{Error, Result},
+    paths::quoted,
     record::{ManagerKind, Record, Scope},
     report::{Report, Warning},
 };
@@ -51,8 +54,8 @@ use crate::{
 pub fn run(args: &Args, how: How, host: &Host) -> Result<Report> {
     let label = label(args)?;
     if args.print {
-        let record = wanted(args, host, label, None)?;
-        return print(&Service::new(host, record)?);
+        let known = recorded(args, host, &label)?;
+        return print(&Service::new(host, wanted(args, host, label, known.as_ref())?)?);
     }
     go_on_as_person(args, how, host)?;
     let asleep = may_wake(args, host) && !how.check && Systemd::find(host, Scope::User).is_err();
@@ -170,7 +173,10 @@ fn print(service: &Service) -> Result<Report> {
         ManagerKind::Process => vec![],
     };
     let mut text = match service.record.manager {
-        ManagerKind::Process => service.argv.join(" ") + "\n",
+        ManagerKind::Process => {
+            let words = service.argv.iter().map(|word| quoted(Path::new(word)));
+            words.collect::<Vec<_>>().join(" ") + "\n"
+        }
         _ => String::new(),
     };
     for file in &files {

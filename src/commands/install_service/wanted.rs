@@ -151,7 +151,7 @@ fn place(args: &Args, host: &Host, recorded: Option<&Record>) -> Result<(Manager
     }
     let usual = || match scope {
         Some(scope) => scope,
-        None if host.uid == 0 && !args.print => Scope::System,
+        None if host.uid == 0 => Scope::System,
         None => Scope::User,
     };
     let kind = match (args.manager, recorded) {
