@@ -60,7 +60,7 @@ fn bring_up(
     let ready = args.patience.wait(host, manager, &service)?;
     let mut report = report_plan(how, &plan, &status, ready_data(&service, &ready));
     let now = manager.observe(host, &service)?;
-    if !manager.is_current(host, &service, &now)? {
+    if !manager.is_current(host, &service, &manager.wanted(host, &service)?, &now) {
         let role = service.record.role.as_str();
         let text = format!(
             "{label} runs with other settings than its record has: heph-ops install-service \

@@ -22,7 +22,7 @@ use crate::{
     plan::Step,
     service::Service,
     template::RENDERED_BY,
-    unit::Meaning,
+    unit::{Kind, Meaning, UnitFile, edition_in},
 };
 
 /// A manager that is here and answers.
@@ -66,6 +66,15 @@ pub struct Running {
     pub enabled: bool,
     /// When the process started, seconds since 1970.
     pub since: Option<u64>,
+}
+
+/// A service as a manager is to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The files that it reads.
+    pub files: Vec<UnitFile>,
+    /// What a process of it is started with.
+    edition: Option<String>,
 }
 
 impl Running {
@@ -163,12 +172,30 @@ impl Manager {
     /// # Errors
     /// `unit_foreign` where somebody else's unit has the name; as
     /// [`crate::unit`].
-    pub fn install(self, host: &Host, service: &Service, now: &Running) -> Result<Vec<Step>> {
+    pub fn install(self, service: &Service, wanted: &Wanted, now: &Running) -> Result<Vec<Step>> {
         match self {
-            Self::Systemd(systemd) => systemd.install(host, service, now),
-            Self::Launchd(launchd) => launchd.install(service, now),
+            Self::Systemd(systemd) => systemd.install(service, &wanted.files, now),
+            Self::Launchd(launchd) => launchd.install(service, &wanted.files, now),
             Self::Process => Ok(vec![]),
         }
+    }
+
+    /// A service as this manager is to have it.
+    ///
+    /// # Errors
+    /// As [`crate::unit`].
+    pub fn wanted(self, host: &Host, service: &Service) -> Result<Wanted> {
+        let files = match self {
+            Self::Systemd(systemd) => systemd.files(host, service)?,
+            Self::Launchd(launchd) => launchd.files(service)?,
+            Self::Process => {
+                let edition = Some(process::spawn(host, service).fingerprint());
+                return Ok(Wanted { files: vec![], edition });
+            }
+        };
+        let main = files.iter().find(|file| file.kind == Kind::Service);
+        let edition = main.and_then(|file| edition_in(&file.text));
+        Ok(Wanted { files, edition })
     }
 
     /// Makes the manager forget the service, which has been stopped.
@@ -221,10 +248,14 @@ impl Manager {
     }
 
     /// What runs was started with what is wanted now.
-    ///
-    /// # Errors
-    /// As [`crate::unit`].
-    pub fn is_current(self, host: &Host, service: &Service, now: &Running) -> Result<bool> {
+    #[must_use]
+    pub fn is_current(
+        self,
+        host: &Host,
+        service: &Service,
+        wanted: &Wanted,
+        now: &Running,
+    ) -> bool {
         // Whoever may not read what a process was started with goes by its words.
         let unknown = now.pid.filter(|_| now.edition.is_none());
         let runs = unknown.and_then(|pid| host.command_line(pid));
@@ -233,12 +264,8 @@ impl Manager {
             _ => true,
         };
         let same = here && runs.is_none_or(|argv| argv == service.argv);
-        let wanted = match self {
-            Self::Systemd(systemd) => units::edition_of(&systemd.files(service)?, self),
-            Self::Launchd(launchd) => units::edition_of(&launchd.files(service)?, self),
-            Self::Process => Some(process::spawn(host, service).fingerprint()),
-        };
-        Ok(same && now.edition.as_ref().is_none_or(|edition| Some(edition) == wanted.as_ref()))
+        let is_wanted = |edition| Some(edition) == wanted.edition.as_ref();
+        same && now.edition.as_ref().is_none_or(is_wanted)
     }
 
     /// What a service is to be kept from can be kept from it here.

@@ -6,12 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 use hephd::error::{Code, Error, Result};
 
 use super::{Manager, Running};
-use crate::{
-    host::Host,
-    plan::Step,
-    template::RENDERED_BY,
-    unit::{EDITION, Kind, UnitFile},
-};
+use crate::{host::Host, plan::Step, template::RENDERED_BY, unit::UnitFile};
 
 /// What stands at some paths.
 ///
@@ -83,21 +78,4 @@ pub(super) fn unwanted<'a>(
     now: &'a Running,
 ) -> impl Iterator<Item = (&'a std::path::PathBuf, &'a String)> {
     now.files.iter().filter(|(path, _)| !wanted.iter().any(|file| file.path == **path))
-}
-
-/// The edition of a service's own unit.
-pub(super) fn edition_of(files: &[UnitFile], manager: Manager) -> Option<String> {
-    let main = files.iter().find(|file| file.kind == Kind::Service)?;
-    let meaning = manager.meaning(&main.text);
-    let words = meaning.values().flatten().flatten();
-    let mark = format!("{EDITION}=");
-    let mut plain = words.filter_map(|word| word.strip_prefix(&mark).map(str::to_owned));
-    plain.next().or_else(|| in_list(&main.text))
-}
-
-/// In a property list it is a value of its own.
-fn in_list(text: &str) -> Option<String> {
-    let list = plist::Value::from_reader_xml(text.as_bytes()).ok()?;
-    let environment = list.as_dictionary()?.get("EnvironmentVariables")?.as_dictionary()?;
-    environment.get(EDITION)?.as_string().map(str::to_owned)
 }

@@ -46,12 +46,29 @@ pub enum Kind {
 /// their blanks and their quotes.
 pub type Meaning = BTreeMap<String, Vec<Vec<String>>>;
 
-/// A short name for all that a service is started with.
+/// What stands for an edition that is not known yet, as long as one.
+const NO_EDITION: &str = "----------------";
+
+/// Gives a text its edition: a short name for all that it means, which a service
+/// is so started with.
+fn with_edition(text: &str, meaning: impl Fn(&str) -> Meaning) -> String {
+    let meant = serde_json::to_string(&meaning(text)).unwrap_or_default();
+    let digest = Sha256::digest(meant.as_bytes());
+    let edition: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    match text.split_once(EDITION) {
+        Some((before, after)) => {
+            format!("{before}{EDITION}{}", after.replacen(NO_EDITION, &edition, 1))
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// The edition that a text was given.
 #[must_use]
-pub fn edition(meaning: &Meaning) -> String {
-    let text = serde_json::to_string(meaning).unwrap_or_default();
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+pub fn edition_in(text: &str) -> Option<String> {
+    let (_, after) = text.split_once(EDITION)?;
+    let mut runs = after.split(|c: char| !c.is_ascii_hexdigit());
+    runs.find(|run| run.len() == NO_EDITION.len()).map(str::to_owned)
 }
 
 /// No line-based format can hold a line break, nor any a NUL.

@@ -8,7 +8,7 @@ use hephd::{
 };
 use tera::Context;
 
-use super::{Kind, Meaning, UnitFile, edition, job::Job, refuse_breaks};
+use super::{Kind, Meaning, NO_EDITION, UnitFile, job::Job, refuse_breaks, with_edition};
 use crate::{service::Service, template};
 
 /// The files of a service: its own, and one for each job.
@@ -31,14 +31,11 @@ pub fn files(service: &Service, folder: &Path) -> Result<Vec<UnitFile>> {
 }
 
 fn main(service: &Service) -> Result<String> {
-    let render = |edition: &str| {
-        let mut values = common(service, service.label(), &service.argv)?;
-        values.insert("edition", edition);
-        values.insert("process_type", process_type(service.record.role));
-        template::fill("heph.plist", include_str!("../../templates/heph.plist"), &values)
-    };
-    let edition = edition(&meaning(&render("")?));
-    render(&edition)
+    let mut values = common(service, service.label(), &service.argv)?;
+    values.insert("edition", NO_EDITION);
+    values.insert("process_type", process_type(service.record.role));
+    let template = include_str!("../../templates/heph.plist");
+    Ok(with_edition(&template::fill("heph.plist", template, &values)?, meaning))
 }
 
 /// A hub is somebody else's connection; a device's daemon is for the person

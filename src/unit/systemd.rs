@@ -9,10 +9,10 @@ use hephd::{
 use tera::Context;
 
 use super::{
-    Kind, Meaning, UnitFile, edition,
+    Kind, Meaning, NO_EDITION, UnitFile,
     hardening::Walls,
     job::Job,
-    refuse_breaks,
+    refuse_breaks, with_edition,
     words::{quote, words},
 };
 use crate::{service::Service, template};
@@ -35,21 +35,18 @@ pub fn files(service: &Service, folder: &Path, version: u32) -> Result<Vec<UnitF
 }
 
 fn main(service: &Service, version: u32) -> Result<String> {
-    let render = |edition: &str| {
-        let mut values = common(service, &service.argv, &[], version)?;
-        let system = service.record.scope == Scope::System;
-        let after =
-            if system { "Wants=network-online.target\nAfter=network-online.target" } else { "" };
-        values.insert("label", service.label());
-        values.insert("role", service.record.role.as_str());
-        values.insert("after", after);
-        values.insert("edition", edition);
-        values.insert("logs", &logs(service)?);
-        values.insert("wanted_by", if system { "multi-user.target" } else { "default.target" });
-        template::fill("heph.service", include_str!("../../templates/heph.service"), &values)
-    };
-    let edition = edition(&meaning(&render("")?));
-    render(&edition)
+    let mut values = common(service, &service.argv, &[], version)?;
+    let system = service.record.scope == Scope::System;
+    let after =
+        if system { "Wants=network-online.target\nAfter=network-online.target" } else { "" };
+    values.insert("label", service.label());
+    values.insert("role", service.record.role.as_str());
+    values.insert("after", after);
+    values.insert("edition", NO_EDITION);
+    values.insert("logs", &logs(service)?);
+    values.insert("wanted_by", if system { "multi-user.target" } else { "default.target" });
+    let template = include_str!("../../templates/heph.service");
+    Ok(with_edition(&template::fill("heph.service", template, &values)?, meaning))
 }
 
 fn work(service: &Service, job: &Job, version: u32) -> Result<String> {

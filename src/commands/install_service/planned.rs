@@ -14,7 +14,7 @@ use crate::{
     host::{Host, staged},
     plan::{Plan, Step},
     service::Service,
-    service_manager::{Manager, Running, linger},
+    service_manager::{Running, linger},
 };
 
 pub(super) fn plan(
@@ -49,24 +49,15 @@ pub(super) fn plan(
     if observed.linger_is_off {
         plan.extend([linger::turn_on(host)]);
     }
-    plan.extend(manager.install(host, service, running)?);
+    let wanted = manager.wanted(host, service)?;
+    plan.extend(manager.install(service, &wanted, running)?);
     if !args.no_start {
-        plan.extend(bring_up(*manager, host, service, observed)?);
+        plan.extend(match manager.is_current(host, service, &wanted, running) {
+            true => manager.start(host, service, running),
+            false => manager.restart(host, service, running),
+        });
     }
     Ok(plan)
-}
-
-fn bring_up(
-    manager: Manager,
-    host: &Host,
-    service: &Service,
-    observed: &Observed,
-) -> Result<Vec<Step>> {
-    let running = &observed.running;
-    Ok(match manager.is_current(host, service, running)? {
-        true => manager.start(host, service, running),
-        false => manager.restart(host, service, running),
-    })
 }
 
 fn make_user(service: &Service) -> Option<Step> {

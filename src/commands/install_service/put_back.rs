@@ -57,11 +57,14 @@ fn undo(
     let manager = Manager::of(host, &previous)?;
     let mut plan = Plan::default();
     plan.write(previous.record_path.clone(), 0o600, host.read(&previous.record_path)?, before);
-    plan.extend(manager.install(host, &previous, &now)?);
+    let wanted = manager.wanted(host, &previous)?;
+    plan.extend(manager.install(&previous, &wanted, &now)?);
     // Between two crashes it is to come back as well.
     let ran_before = !observed.running.is_over() || observed.before.is_some();
     plan.extend(match ran_before {
-        true if manager.is_current(host, &previous, &now)? => manager.start(host, &previous, &now),
+        true if manager.is_current(host, &previous, &wanted, &now) => {
+            manager.start(host, &previous, &now)
+        }
         true => manager.restart(host, &previous, &now),
         false => manager.stop(host, &previous, &now),
     });

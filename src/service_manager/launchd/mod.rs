@@ -135,16 +135,20 @@ impl Launchd {
 
     /// Writes the property lists. One whose file has changed is loaded anew by
     /// whoever starts it.
-    pub(super) fn install(self, service: &Service, now: &Running) -> Result<Vec<Step>> {
+    pub(super) fn install(
+        self,
+        service: &Service,
+        wanted: &[UnitFile],
+        now: &Running,
+    ) -> Result<Vec<Step>> {
         units::refuse_foreign(now)?;
-        let wanted = self.files(service)?;
-        let mut steps = log_files(service, &wanted);
+        let mut steps = log_files(service, wanted);
         steps.extend(self.unload_strays(now));
-        for (path, before) in units::unwanted(&wanted, now) {
+        for (path, before) in units::unwanted(wanted, now) {
             steps.extend(self.unload_timer(&name_of(path), now));
             steps.push(Step::Remove { path: path.clone(), before: before.clone() });
         }
-        let written = units::write(Manager::Launchd(self), &wanted, now, 0o600);
+        let written = units::write(Manager::Launchd(self), wanted, now, 0o600);
         for file in wanted.iter().filter(|file| file.kind == unit::Kind::Timer) {
             let changed = written
                 .iter()

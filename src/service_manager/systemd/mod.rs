@@ -104,10 +104,8 @@ impl Systemd {
         }
     }
 
-    /// The files of a service as they are wanted. Which folder they are in is
-    /// no part of what they mean.
-    pub(super) fn files(self, service: &Service) -> Result<Vec<UnitFile>> {
-        unit::systemd::files(service, Path::new(""), self.version)
+    pub(super) fn files(self, host: &Host, service: &Service) -> Result<Vec<UnitFile>> {
+        unit::systemd::files(service, &self.folder(host), self.version)
     }
 
     fn ctl(self, words: &[&str]) -> Step {
@@ -124,18 +122,17 @@ impl Systemd {
     /// Writes the units, and enables them.
     pub(super) fn install(
         self,
-        host: &Host,
         service: &Service,
+        wanted: &[UnitFile],
         now: &Running,
     ) -> Result<Vec<Step>> {
         units::refuse_foreign(now)?;
-        let wanted = unit::systemd::files(service, &self.folder(host), self.version)?;
         let mut steps = Vec::new();
-        for (path, _) in units::unwanted(&wanted, now) {
+        for (path, _) in units::unwanted(wanted, now) {
             steps.extend(self.forget(&name_of(path), now));
         }
-        steps.extend(remove(units::unwanted(&wanted, now)));
-        steps.extend(units::write(Manager::Systemd(self), &wanted, now, 0o644));
+        steps.extend(remove(units::unwanted(wanted, now)));
+        steps.extend(units::write(Manager::Systemd(self), wanted, now, 0o644));
         if !steps.is_empty() || now.stale {
             steps.push(self.ctl(&["daemon-reload"]));
         }
@@ -304,7 +301,14 @@ fn silent(host: &Host, scope: Scope) -> Error {
 /// When systemctl fails; `unit_foreign` where the unit is somebody else's.
 pub fn observe(host: &Host, service: &Service) -> Result<Running> {
     let label = service.label();
-    let names = unit_names(label);
+    let ours = [
+        Some(units(host, service.record.scope)),
+        host.runtime_dir().map(|dir| dir.join("systemd/user")),
+    ];
+    // Asked for what is not there, systemd looks through all of its folders.
+    let stands = |name: &String| ours.iter().flatten().any(|folder| folder.join(name).exists());
+    let mut names = unit_names(label);
+    names.retain(|name| *name == unit_name(label) || stands(name));
     let mut words = vec!["show", "--property", PROPERTIES];
     words.extend(names.iter().map(String::as_str));
     let output = host.run(&systemctl(service.record.scope, &words))?;
