@@ -7,12 +7,12 @@ use crate::error::{Code, Error, Result};
 /// The person's home.
 ///
 /// # Errors
-/// `config_invalid` where `HOME` is unset or not absolute.
+/// `file_failed` where `HOME` is unset or not absolute.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads HOME")]
 pub fn home() -> Result<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     home.ok_or_else(|| {
-        Error::new(Code::ConfigInvalid, "HOME is not set", "set HOME, or name every path by flag")
+        Error::new(Code::FileFailed, "HOME is not set", "set HOME, or name every path by flag")
     })
 }
 

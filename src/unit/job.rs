@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use hephd::{
     error::{Error, Result},
     record::Backups,
+    store::file::folder,
 };
 
 /// How many backups a timer keeps.
@@ -36,22 +37,43 @@ impl Job {
         format!("{label}-{}", self.word)
     }
 
+    fn new(word: &'static str, description: String, ops: &Path, words: &[&str]) -> Result<Self> {
+        let argv = std::iter::once(text(ops)?).chain(words.iter().map(|word| (*word).to_owned()));
+        Ok(Self { word, description, argv: argv.collect(), every: 0, writes: vec![] })
+    }
+
     /// A copy of the store, kept for later.
     ///
     /// # Errors
     /// `usage` for a path that is not UTF-8, or a time that is none.
     pub fn backup(label: &str, db: &Path, ops: &Path, backups: &Backups) -> Result<Self> {
         let (db, dir) = (text(db)?, text(&backups.dir)?);
-        let argv = [&text(ops)?, "backup", "--db", &db, "--to", &dir, "--keep", KEEP, "--quiet"];
-        Ok(Self {
-            word: "backup",
-            description: format!("Backup of {label}"),
-            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-            every: seconds(&backups.every).map_err(|why| {
-                Error::usage(format!("--backup-every {}: {why}", backups.every), "write 12h or 1d")
-            })?,
-            writes: vec![backups.dir.clone()],
-        })
+        let words = ["backup", "--db", &db, "--to", &dir, "--keep", KEEP, "--quiet"];
+        let every = seconds(&backups.every).map_err(|why| {
+            Error::usage(format!("--backup-every {}: {why}", backups.every), "write 12h or 1d")
+        })?;
+        let job = Self::new("backup", format!("Backup of {label}"), ops, &words)?;
+        Ok(Self { every, writes: vec![backups.dir.clone()], ..job })
+    }
+
+    /// A look for a newer release, which takes the place of `bin`.
+    ///
+    /// # Errors
+    /// `usage` for a path that is not UTF-8.
+    pub fn update(label: &str, bin: &Path, ops: &Path, every: u64) -> Result<Self> {
+        let job = Self::new("update", format!("Update of {label}"), ops, &["self-update"])?;
+        Ok(Self { every, writes: vec![folder(bin).to_owned()], ..job })
+    }
+
+    /// A file that Prometheus reads: how the service stands.
+    ///
+    /// # Errors
+    /// `usage` for a path that is not UTF-8.
+    pub fn status_file(label: &str, output: &Path, ops: &Path, every: u64) -> Result<Self> {
+        let (file, written) = (text(output)?, folder(output).to_owned());
+        let words = ["status", label, "--format", "prometheus", "--output", &file];
+        let job = Self::new("status", format!("Status of {label}"), ops, &words)?;
+        Ok(Self { every, writes: vec![written], ..job })
     }
 }
 

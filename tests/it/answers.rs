@@ -4,7 +4,7 @@
 
 use std::process::Stdio;
 
-use super::sandbox::{Sandbox, free_port, program};
+use super::sandbox::{Ended, Sandbox, free_port, program};
 
 #[test]
 fn each_exit_code_is_met_and_its_json_parses() {
@@ -116,7 +116,7 @@ fn row_18_a_path_that_is_not_utf8_is_refused_in_words() {
     let sandbox = Sandbox::new();
     let odd = std::ffi::OsStr::from_bytes(b"/tmp/h\xff.db");
     let mut command = sandbox.command(program("heph-ops"));
-    let ended: super::sandbox::Ended = command
+    let ended: Ended = command
         .args(["install-service", "--role", "spoke", "--db"])
         .arg(odd)
         .output()
@@ -132,6 +132,39 @@ fn row_19_a_line_break_in_a_units_word_is_refused() {
         ["install-service", "--role", "spoke", "--print", "--env", "A=b\nExecStart=/bin/sh"];
     let ended = sandbox.ops(&words).expect(2);
     assert!(ended.err.contains("line break"), "{}", ended.err);
+}
+
+#[test]
+fn row_20_by_sudo_a_persons_service_is_whose() {
+    let sandbox = Sandbox::new();
+    let words = ["install-service", "--role", "spoke", "--scope", "user"];
+    let mut install = sandbox.command(program("heph-ops"));
+    let ended: Ended = install.args(words).env("SUDO_USER", "ann").output().unwrap().into();
+    let ended = ended.expect(4);
+    assert!(
+        ended.err.contains("[no_user_bus]") && ended.err.contains("--run-as ann"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn row_21_a_home_that_is_unset_or_cannot_be_written_to() {
+    let sandbox = Sandbox::new();
+    let install = |home: Option<&str>| {
+        let mut install = sandbox.command(program("heph-ops"));
+        install.args(["install-service", "--role", "spoke", "--manager", "process"]);
+        match home {
+            Some(home) => install.env("HOME", home),
+            None => install.env_remove("HOME"),
+        };
+        let ended: Ended = install.output().unwrap().into();
+        ended.expect(4)
+    };
+    let ended = install(None);
+    assert!(ended.err.contains("HOME is not set [file_failed]"), "{}", ended.err);
+    let ended = install(Some("/proc"));
+    assert!(ended.err.contains("/proc/"), "{}", ended.err);
 }
 
 #[test]
@@ -177,7 +210,7 @@ fn row_24_errors_of_the_command_line_itself_are_json_too() {
 fn row_74_without_a_terminal_the_same_words_and_no_colour() {
     let sandbox = Sandbox::new();
     let plain = sandbox.ops(&["status"]).expect(0);
-    let other: super::sandbox::Ended = sandbox
+    let other: Ended = sandbox
         .command(program("heph-ops"))
         .arg("status")
         .env("LC_ALL", "C.UTF-8")

@@ -206,6 +206,9 @@ fn what_somebody_else_put_in_the_way_is_refused_or_told() {
         hub --run-as ann --db /srv/none/heph.db
         chown root: /var/lib/heph/heph.db
         hub --create-user --backup-dir /var/tmp/backups
+        mkdir /srv/roots
+        hub --run-as ann --backup-dir /srv/roots
+        hub --create-user --backup-dir /etc/passwd
         setpriv --reuid ann --regid ann --clear-groups env -i HOME=/home/ann PATH=$PATH \\
           heph-ops install-service --role spoke --scope system --json || true
         getent passwd heph | wc -l
@@ -221,7 +224,10 @@ fn what_somebody_else_put_in_the_way_is_refused_or_told() {
     assert_eq!(code(&said[5]), "store_missing", "{}", said[5]);
     assert_eq!(code(&said[6]), "usage", "the unit has a /var/tmp of its own: {}", said[6]);
     assert_eq!(code(&said[7]), "insecure_permissions", "{}", said[7]);
-    assert_eq!((&said[8], &said[9]), (&0.into(), &0.into()), "nothing was touched");
+    assert!(said[7]["error"]["hint"].as_str().unwrap().contains("chown ann:"), "{}", said[7]);
+    assert_eq!(code(&said[8]), "usage", "a file is no folder: {}", said[8]);
+    assert_eq!(code(&said[9]), "insecure_permissions", "{}", said[9]);
+    assert_eq!((&said[10], &said[11]), (&0.into(), &0.into()), "nothing was touched");
 }
 
 /// As far as a Mac can be modelled: its hub is a daemon that needs no login.

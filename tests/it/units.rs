@@ -139,3 +139,32 @@ fn property_lists_are_what_launchd_reads() {
         }
     }
 }
+
+/// Those of updates and of a status file too, which nothing turns on yet.
+#[test]
+fn every_timer_of_a_service_is_what_its_manager_reads() {
+    use heph_ops::{host::Host, service::Service, unit};
+    let mut service = Service::new(&Host::this().unwrap(), toml_record("system")).unwrap();
+    let (ops, prom) = (Path::new("/bin/true"), Path::new("/var/lib/prom/heph hub.prom"));
+    service.jobs = vec![
+        unit::job::Job::update("heph-hub", Path::new("/opt/heph/hephd"), ops, 600).unwrap(),
+        unit::job::Job::status_file("heph-hub", prom, ops, 25_200).unwrap(),
+    ];
+    service.argv[0] = "/bin/true".to_owned();
+    let dir = tempfile::tempdir().unwrap();
+    let written = |files: Vec<unit::UnitFile>| -> Vec<PathBuf> {
+        files.iter().for_each(|file| std::fs::write(&file.path, &file.text).unwrap());
+        files.into_iter().map(|file| file.path).collect()
+    };
+    let units = written(unit::systemd::files(&service, dir.path(), 252).unwrap());
+    let output = analyze("system", &["verify", "--man=no"], &units);
+    assert_eq!((String::from_utf8_lossy(&output.stderr).as_ref(), units.len()), ("", 5));
+    let timer = std::fs::read_to_string(dir.path().join("heph-hub-update.timer")).unwrap();
+    assert!(timer.contains("OnCalendar=*-*-* *:00/10:00\nPersistent=yes"), "{timer}");
+    let timer = std::fs::read_to_string(dir.path().join("heph-hub-status.timer")).unwrap();
+    assert!(timer.contains("OnUnitActiveSec=25200"), "{timer}");
+    let plists = written(unit::plist::files(&service, dir.path()).unwrap());
+    let check = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/plist-check");
+    let output = Command::new(check).args(&plists).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

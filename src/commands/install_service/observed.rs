@@ -97,6 +97,7 @@ pub(super) fn observe(
         ));
     }
     let (no_user, to_give) = check_user(args, host, service)?;
+    check_folders(host, service)?;
     manager.check_walls(host, service, recorded.as_ref())?;
     check_port(service, recorded.as_ref(), &running)?;
     let record_text = host.read(&service.record_path)?;
@@ -184,6 +185,32 @@ fn roots_files(db: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     if is_roots(db) { files } else { vec![] }
+}
+
+/// The folders that it is to write in are folders, and its own, where they are there.
+fn check_folders(host: &Host, service: &Service) -> Result<()> {
+    let user = service.record.run_as.as_deref().and_then(|name| host.user(name).ok());
+    let uid = user.map_or(host.uid, |user| user.uid);
+    let written = service.jobs.iter().flat_map(|job| &job.writes).map(|path| (path, true));
+    // systemd opens the logs of the machine's services itself, as root.
+    let by_root = service.record.scope == Scope::System;
+    let logs = service.record.log_dir.iter().map(|path| (path, !by_root));
+    for (path, by_itself) in written.chain(logs) {
+        let Ok(meta) = std::fs::metadata(path) else { continue };
+        if !meta.is_dir() {
+            let what = format!("{} is no folder", path.display());
+            return Err(Error::usage(what, "name a folder, or one that is to be made"));
+        }
+        if by_itself && uid != 0 && meta.uid() != uid && meta.mode() & 0o002 == 0 {
+            let name = host.name_of(uid).unwrap_or_else(|| uid.to_string());
+            return Err(Error::new(
+                Code::InsecurePermissions,
+                format!("{name} cannot write in {}: it is another user's", path.display()),
+                format!("sudo chown {name}: {}, or name another folder", quoted(path)),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What of a path keeps a user out who will not own it: somebody's home, say.
