@@ -304,12 +304,14 @@ impl Manager {
         }
     }
 
-    /// Why it is run where it is, in words; none where that needs none.
+    /// Where it is run, and why there.
     #[must_use]
     pub fn place(self, service: &Service) -> String {
         match self {
             Self::Systemd(_) => format!("systemd ({} scope)", service.record.scope.as_str()),
-            Self::Launchd(launchd) => format!("launchd ({})", launchd.domain()),
+            Self::Launchd(launchd) => {
+                format!("launchd ({}: {})", launchd.domain(), launchd.why())
+            }
             Self::Process => "process".to_owned(),
         }
     }

@@ -53,7 +53,7 @@ fn a_hub_and_a_device_of_the_machine_sync_under_strict_and_come_back_after_a_reb
 #[test]
 fn what_is_unchanged_is_left_alone_and_what_breaks_is_put_back() {
     let twin = Twin::new();
-    let said = twin.documents(&format!(
+    let mut said = twin.documents(&format!(
         "{HUB}
         property heph-hub MainPID
         hub
@@ -65,6 +65,7 @@ fn what_is_unchanged_is_left_alone_and_what_breaks_is_put_back() {
         chmod +x /usr/local/bin/broken
         hub --bin /usr/local/bin/broken
         hub --bin /bin/true
+        hub --owner-id somebody-else
         systemd-run --quiet --unit squatter python3 -m http.server 9002 --bind 127.0.0.1
         until_ bash -c '>/dev/tcp/127.0.0.1/9002'
         hub --http-addr 127.0.0.1:9002
@@ -85,6 +86,11 @@ fn what_is_unchanged_is_left_alone_and_what_breaks_is_put_back() {
     let message = said[7]["error"]["message"].as_str().unwrap();
     assert!(message.contains("put back, and it runs"), "{message}");
     assert_eq!(code(&said[8]), "crash_loop", "it never says that it is ready: {}", said[8]);
+    let refused = said.remove(9);
+    assert!(
+        refused["error"]["message"].as_str().unwrap().contains("put back, and it runs"),
+        "{refused}"
+    );
     assert_eq!(code(&said[9]), "port_in_use", "{}", said[9]);
     assert!(said[9]["error"]["message"].as_str().unwrap().contains("python3"), "{}", said[9]);
     let hint = said[9]["error"]["hint"].as_str().unwrap();

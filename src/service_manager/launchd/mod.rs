@@ -74,6 +74,16 @@ impl Launchd {
         Ok(Self(if there.is_some() { session } else { Domain::User(host.uid) }))
     }
 
+    /// Why it is there.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self.0 {
+            Domain::System => "from boot, without a login",
+            Domain::Gui(_) => "while its person is logged in at the screen",
+            Domain::User(_) => "until the next reboot: nobody is at the screen",
+        }
+    }
+
     /// The domain's name.
     #[must_use]
     pub fn domain(self) -> String {
