@@ -134,6 +134,11 @@ fn property_lists_are_what_launchd_reads() {
             let check = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/plist-check");
             let output = Command::new(check).args(&files).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            // Keys that are none, and values of another kind, it does not read.
+            for file in &files {
+                let read: Result<launchd::Launchd, _> = plist::from_file(file);
+                read.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            }
             let text = std::fs::read_to_string(&files[0]).unwrap();
             assert_eq!(text.contains("<key>UserName</key>"), scope == "system", "{text}");
         }
