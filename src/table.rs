@@ -25,20 +25,6 @@ fn line(row: &[String], widths: &[usize], gap: &str) -> String {
     padded.collect::<Vec<_>>().join(gap).trim_end().to_owned()
 }
 
-/// A number as people read it: `402,377`.
-#[must_use]
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A size for people.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {

@@ -121,6 +121,20 @@ impl Report {
     }
 }
 
+/// A whole number as people read it: `402,377`.
+#[must_use]
+pub fn thousands(n: impl std::fmt::Display) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Prints how a command ended, or with `--check` would have, and gives its exit
 /// code.
 pub fn finish(command: &str, style: Style, check: bool, ended: &Result<Report>) -> u8 {

@@ -46,8 +46,6 @@ pub struct Running {
     pub edition: Option<String>,
     /// The manager goes by files that have changed since.
     pub stale: bool,
-    /// The manager knows it, whether it runs or not.
-    pub loaded: bool,
     /// Where it is loaded, for a manager that has several places.
     pub domains: Vec<String>,
     /// Of its timers, those that run.
@@ -242,7 +240,7 @@ impl Manager {
             return process::restart(host, service, now);
         }
         let mut steps = self.stop(host, service, now);
-        let stopped = Running { pid: None, loaded: false, domains: vec![], ..now.clone() };
+        let stopped = Running { pid: None, domains: vec![], ..now.clone() };
         steps.extend(self.start(host, service, &stopped));
         steps
     }

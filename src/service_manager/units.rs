@@ -49,8 +49,7 @@ pub(super) fn foreign(path: &Path) -> Error {
     )
 }
 
-/// Writes the files that do not stand yet or mean something else, and removes
-/// those that are not wanted any more.
+/// Writes the files that do not stand yet or mean something else.
 pub(super) fn write(manager: Manager, wanted: &[UnitFile], now: &Running, mode: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     for file in wanted {

@@ -283,8 +283,10 @@ fn ctrl_c_in_the_middle_of_a_restart_leaves_the_service_running() {
         "{HUB}
         drop_in RestartSec=100ms ExecStop=+/bin/sleep\\ 1
         systemctl restart heph-hub
+        stopping() {{ [ $(systemctl show heph-hub --property ActiveState --value) = deactivating ]; }}
+        export -f until_ stopping
         setsid --wait bash -c 'trap : INT; heph-ops install-service --role hub --log-format json --json & \
-          sleep 0.3; kill -INT 0; wait $!; wait' || true
+          until_ stopping; kill -INT 0; wait $!; wait' || true
         systemctl is-active heph-hub | jq --raw-input .
         ops status --wait 10
         printf '[Timer]\\nOnBootSec=9d\\n' >/etc/systemd/system/heph-hub-update.timer

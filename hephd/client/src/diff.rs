@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use hephd::report::thousands;
 use similar::{ChangeTag, TextDiff};
 
-use crate::table::{clean, thousands};
+use crate::table::clean;
 
 /// A longer search for the smallest difference helps nobody who waits.
 const PATIENCE: Duration = Duration::from_millis(200);

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use hephd::report::Style;
 
-use crate::table::thousands;
+use hephd::report::thousands;
 
 /// How many steps lie between two drawings.
 const STRIDE: usize = 16;

@@ -3,7 +3,7 @@
 use hephd::{
     clock::{Clock, ago},
     error::Result,
-    report::{Report, Warning},
+    report::{Report, Warning, thousands},
     rpc::status::{Access, SyncStatus},
 };
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     everywhere::Everywhere,
     session::{LONG, SHORT, Session},
-    table::{clean, count, thousands},
+    table::{clean, count},
 };
 
 /// Whether to do it or to look.
@@ -94,12 +94,12 @@ fn status(status: &SyncStatus) -> Report {
             },
         );
         // Nothing is known of the hub before it was asked.
-        let unsent = thousands(usize::try_from(status.unsent_ops).unwrap_or(usize::MAX));
+        let unsent = thousands(status.unsent_ops);
         row("unsent", if status.hub_heads.is_some() { unsent } else { "not known".to_owned() });
     }
-    row("ops", thousands(usize::try_from(entries).unwrap_or(usize::MAX)));
+    row("ops", thousands(entries));
     if status.forks_healed > 0 {
-        row("forks", format!("{} healed", thousands(status.forks_healed as usize)));
+        row("forks", format!("{} healed", thousands(status.forks_healed)));
     }
     if status.unknown_ops > 0 {
         let ops = count(usize::try_from(status.unknown_ops).unwrap_or(usize::MAX), "op");

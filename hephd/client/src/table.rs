@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 
+use hephd::report::thousands;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 const GAP: &str = "  ";
@@ -136,20 +137,6 @@ fn terminal_width() -> Option<usize> {
 #[must_use]
 pub fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{} {one}s", thousands(n)) }
-}
-
-/// A number as people read it: `402,377`.
-#[must_use]
-pub fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ use serde_json::{Value, json};
 pub use self::args::Args;
 use self::{before::Before, hub::Hub, login::LoggedIn, told::Teller};
 use super::{How, install_service};
-use crate::{host::Host, service::Service, table::thousands};
+use hephd::report::thousands;
+
+use crate::{host::Host, service::Service};
 
 /// How much of a hash or id is shown to people.
 const SHORT: usize = 8;

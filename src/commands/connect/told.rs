@@ -9,7 +9,9 @@ use std::{
 use hephd::report::{Style, stream::Stream};
 use serde_json::{Value, json};
 
-use crate::{bars::Count, table::thousands};
+use hephd::report::thousands;
+
+use crate::bars::Count;
 
 /// Between two events of the same kind.
 const EVENTS_EVERY: Duration = Duration::from_secs(1);

@@ -159,38 +159,31 @@ impl Launchd {
             steps.push(Step::Remove { path: path.clone(), before: before.clone() });
         }
         let written = units::write(Manager::Launchd(self), wanted, now, 0o600);
-        for file in wanted.iter().filter(|file| file.kind == unit::Kind::Timer) {
-            let changed = written
-                .iter()
-                .any(|step| matches!(step, Step::Write { path, .. } if *path == file.path));
-            if changed {
-                steps.extend(self.unload_timer(&file.name, now));
-            }
-        }
+        let is_new = |file: &&UnitFile| {
+            let is_it =
+                |step: &Step| matches!(step, Step::Write { path, .. } if *path == file.path);
+            written.iter().any(is_it) || !now.timers.contains(&file.name)
+        };
+        let timers = wanted.iter().filter(|file| file.kind == unit::Kind::Timer);
+        let new: Vec<&UnitFile> = timers.filter(is_new).collect();
+        steps.extend(new.iter().filter_map(|file| self.unload_timer(&file.name, now)));
         steps.extend(written.iter().cloned());
         if !now.enabled {
-            steps.push(self.act(Act::Enable { target: self.target(service.label()) }));
+            steps.push(Step::Launchctl(Act::Enable { target: self.target(service.label()) }));
         }
-        for file in wanted.iter().filter(|file| file.kind == unit::Kind::Timer) {
-            let changed = written
-                .iter()
-                .any(|step| matches!(step, Step::Write { path, .. } if *path == file.path));
-            if changed || !now.timers.contains(&file.name) {
-                steps.push(self.bootstrap(&file.name, &file.path));
-            }
-        }
+        steps.extend(new.iter().map(|file| self.bootstrap(&file.name, &file.path)));
         Ok(steps)
     }
 
     /// Jobs in a domain that is not the one they belong to any more.
     fn unload_strays(self, now: &Running) -> Vec<Step> {
-        let bootout = |target: &String| self.act(Act::Bootout { target: target.clone() });
+        let bootout = |target: &String| Step::Launchctl(Act::Bootout { target: target.clone() });
         now.strays.iter().map(bootout).collect()
     }
 
     fn unload_timer(self, name: &str, now: &Running) -> Option<Step> {
         let loaded = now.timers.iter().any(|timer| timer == name);
-        loaded.then(|| self.act(Act::Bootout { target: self.target(name) }))
+        loaded.then(|| Step::Launchctl(Act::Bootout { target: self.target(name) }))
     }
 
     pub(super) fn uninstall(self, now: &Running) -> Vec<Step> {
@@ -205,8 +198,8 @@ impl Launchd {
     /// loads a job and leaves it at that.
     pub(super) fn start(self, service: &Service, now: &Running) -> Vec<Step> {
         let target = self.target(service.label());
-        let kickstart = self.act(Act::Kickstart { target });
-        if now.loaded {
+        let kickstart = Step::Launchctl(Act::Kickstart { target });
+        if !now.domains.is_empty() {
             return vec![kickstart];
         }
         let path = folder(service).join(format!("{}.plist", service.label()));
@@ -215,17 +208,13 @@ impl Launchd {
 
     pub(super) fn stop(self, label: &str, now: &Running) -> Vec<Step> {
         let target = |domain: &String| format!("{domain}/{label}");
-        let bootout = |domain| self.act(Act::Bootout { target: target(domain) });
+        let bootout = |domain| Step::Launchctl(Act::Bootout { target: target(domain) });
         now.domains.iter().map(bootout).collect()
     }
 
     fn bootstrap(self, name: &str, plist: &Path) -> Step {
         let (domain, target) = (self.domain(), self.target(name));
-        self.act(Act::Bootstrap { domain, target, plist: plist.to_owned() })
-    }
-
-    fn act(self, act: Act) -> Step {
-        Step::Launchctl(act)
+        Step::Launchctl(Act::Bootstrap { domain, target, plist: plist.to_owned() })
     }
 
     pub(super) fn warnings(self, service: &Service) -> Vec<Warning> {

@@ -26,7 +26,6 @@ pub(super) fn service(text: &str) -> Running {
         (None, _) => "inactive",
     };
     Running {
-        loaded: true,
         pid,
         state: state.to_owned(),
         restarts: runs.saturating_sub(1),

@@ -35,7 +35,6 @@ pub(super) fn parse(shown: &Shown<'_>, booted: Option<u64>) -> Running {
         other => Some(other.to_owned()),
     };
     Running {
-        loaded: value("LoadState") == "loaded",
         pid,
         state: state.to_owned(),
         restarts: number("NRestarts"),

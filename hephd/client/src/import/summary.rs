@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use hephd::report::{Report, Style, Warning};
+use hephd::report::{Report, Style, Warning, thousands};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::{
     folder::Skipped,
-    table::{clean, count, thousands},
+    table::{clean, count},
 };
 
 /// How many skipped files are named to a person.
